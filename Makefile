@@ -1,0 +1,58 @@
+# Everything from nothing. `make run` ends serving; `make test` ends with the test suite.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test lint bench lock clean
+
+run: .venv/.runtime
+	@$(BIN)/assay up $(FILES)
+
+test: .venv/.development
+	@$(BIN)/python -m pytest
+
+lint: .venv/.development
+	@$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+
+bench: .venv/.bench
+	@$(BIN)/python -m bench
+
+# One folder, three sets of packages; each is locked with hashes.
+.venv/.runtime: requirements.lock pyproject.toml
+	@$(call install,requirements.lock)
+
+.venv/.development: requirements-dev.lock pyproject.toml
+	@$(call install,requirements-dev.lock)
+	touch .venv/.runtime
+
+.venv/.bench: requirements-bench.lock pyproject.toml
+	@$(call install,requirements-bench.lock)
+	touch .venv/.runtime .venv/.development
+
+define install
+test -x $(BIN)/python || $(PYTHON) -m venv .venv
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+touch $@
+endef
+
+# The locks name no index host, so that they serve behind any mirror.
+lock:
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	compile() { $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-strip-extras --custom-compile-command "make lock" "$$@"; }
+	compile pyproject.toml -o requirements.lock
+	compile pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
+	compile pyproject.toml --extra dev --extra bench -c requirements-dev.lock -o requirements-bench.lock
+
+clean:
+	@test ! -x $(BIN)/assay || $(BIN)/assay db stop
+	rm -rf .venv target logs .assay

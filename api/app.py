@@ -1,0 +1,126 @@
+"""Puts the application together: `uvicorn api.app:app`, or `serve`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.routing import Match
+
+from api import loads, pages, routes, sessions
+from api.database import Database
+from api.envelope import Envelope
+from api.errors import SCHEMA, problem_of, respond
+from api.security import Tokens
+from api.users import warm_up
+from assay.catalog import Catalog, read_catalog
+from assay.settings import Settings, read_settings
+
+_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+_GRACE_SECONDS = 20
+
+
+def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
+    """The application for a project; PostgreSQL need not run yet.
+
+    Args:
+        settings: Of the project.
+        catalog: Instead of what the project's manifest says.
+
+    Raises:
+        CatalogError: There is no manifest, or it has what the API cannot serve.
+        ValueError: There is no ASSAY_SECRET, or it is too short.
+    """
+    if settings.assay_secret is None:
+        raise ValueError("ASSAY_SECRET is not set: the API cannot sign access tokens without it.")
+    tokens = Tokens(settings.assay_secret.get_secret_value())
+    catalog = catalog or read_catalog(settings.manifest)
+    database = Database(_database_url(settings))
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        warm_up()
+        await database.connect()
+        yield
+        await database.disconnect()
+
+    app = FastAPI(
+        title="Assay",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    app.state.database = database
+    app.state.tokens = tokens
+    for entity in catalog.served:
+        app.include_router(routes.router_of(entity))
+    app.include_router(loads.router_of(catalog))
+    app.include_router(sessions.router_of(tokens))
+    app.include_router(pages.router_of(settings.project, settings.manifest))
+
+    async def handle(request: Request, error: Exception) -> Response:
+        problem = problem_of(error, catalog)
+        if problem.status == 405:  # noqa: PLR2004
+            problem.headers["Allow"] = ", ".join(_allowed(app, request))
+        return respond(request, problem)
+
+    app.add_exception_handler(HTTPException, handle)
+    app.add_exception_handler(RequestValidationError, handle)
+    app.add_middleware(Envelope, catalog=catalog)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def serve(settings: Settings) -> None:
+    """Serve on the settings' host and port until SIGTERM; requests under way get 20 seconds."""
+    uvicorn.run(
+        create_app(settings),
+        host=settings.host,
+        port=settings.port,
+        server_header=False,
+        # Nobody's X-Forwarded-For is believed: a page for this machine stays one.
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+
+
+def __getattr__(name: str) -> FastAPI:
+    """Make `app` when uvicorn asks for it, not when a test imports `create_app`."""
+    if name == "app":
+        return create_app(read_settings())
+    raise AttributeError(name)
+
+
+def _database_url(settings: Settings) -> str:
+    if settings.database_url is None:
+        raise ValueError("DATABASE_URL is not set.")
+    return str(settings.database_url)
+
+
+def _allowed(app: FastAPI, request: Request) -> list[str]:
+    """All methods of a path: the router names only those of the first route that it finds."""
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**request.scope, "method": method})[0] is Match.FULL
+            for route in app.router.routes
+        )
+    ]
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """OpenAPI 3.0, which the bundled Swagger UI reads; it does not read 3.1."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version="1", openapi_version="3.0.3", routes=app.routes
+        )
+        document["components"]["schemas"]["Problem"] = SCHEMA
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,108 @@
+"""Reads request bodies: bounded while they stream in, and JSON without its ambiguities."""
+
+import json
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from typing import Any, NoReturn
+
+from fastapi import Request
+
+from api.errors import Fault, Problem, invalid, pointer_to
+
+MAX_BYTES = 1 << 20
+_MAX_DEPTH = 64
+# Python refuses to read a longer number as an int; Decimal reads it exactly, in linear time.
+_INT_DIGITS = 100
+
+
+async def read_body(request: Request, *media_types: str) -> str:
+    """The body as text.
+
+    Raises:
+        Problem: 415, 413, or 422 where it is not UTF-8.
+    """
+    given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if given not in media_types:
+        raise Problem(415, f"Send {' or '.join(media_types)}.", headers={"Accept": media_types[0]})
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BYTES:
+            raise Problem(413, f"The body is larger than {MAX_BYTES:,} bytes.")
+    try:
+        return body.decode()
+    except UnicodeDecodeError as error:
+        raise invalid(Fault(f"The body is not UTF-8 at byte {error.start}.", "#")) from None
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """A JSON object; see `parse_json`."""
+    value = parse_json(text)
+    if not isinstance(value, dict):
+        raise invalid(Fault("The body is not a JSON object.", "#"))
+    return value
+
+
+def parse_json(text: str) -> Any:
+    """JSON whose every reader sees the same, and PostgreSQL can hold.
+
+    Numbers that are not whole become Decimal, with all their digits. Refused: duplicate names,
+    NaN and Infinity, NUL and lone surrogates in strings, more than 64 levels.
+
+    Raises:
+        Problem: 422.
+    """
+    try:
+        value = json.loads(
+            text,
+            parse_int=_whole,
+            parse_float=Decimal,
+            parse_constant=_refuse_constant,
+            object_pairs_hook=_object,
+        )
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise invalid(Fault(f"This is not JSON: see {where}.", "#")) from None
+    except InvalidOperation:
+        raise invalid(Fault("A number is out of any range.", "#")) from None
+    except RecursionError:
+        raise invalid(Fault("The JSON is nested too deeply.", "#")) from None
+    for member, string in _strings(value):
+        if "\0" in string or any("\ud800" <= c <= "\udfff" for c in string):
+            detail = "A text holds NUL or half of a surrogate pair."
+            raise invalid(Fault(detail, member))
+    return value
+
+
+def _whole(digits: str) -> int | Decimal:
+    return int(digits) if len(digits) <= _INT_DIGITS else Decimal(digits)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise invalid(Fault(f"{name} is not a number in JSON.", "#"))
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise invalid(Fault("This member is there twice.", pointer_to(name)))
+        members[name] = value
+    return members
+
+
+def _strings(document: Any) -> Iterator[tuple[str, str]]:
+    """All strings, names of members too, each with a pointer to the outermost member it is in."""
+    waiting: list[tuple[str, int, Any]] = [("#", 0, document)]
+    while waiting:
+        pointer, depth, value = waiting.pop()
+        if depth > _MAX_DEPTH:
+            raise invalid(Fault("The JSON is nested too deeply.", "#"))
+        if isinstance(value, str):
+            yield pointer, value
+        elif isinstance(value, list):
+            waiting += [(pointer, depth + 1, item) for item in value]
+        elif isinstance(value, dict):
+            for name, item in value.items():
+                yield "#", name
+                waiting.append((pointer if depth else pointer_to(name), depth + 1, item))

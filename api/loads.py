@@ -1,0 +1,188 @@
+"""What became of each load: its report, and the rows that were rejected, each with its rules."""
+
+import json
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel, TypeAdapter, WithJsonSchema
+
+from api.cursor import Cursor, Limit, Page, check_parameters, page_body, read_key, read_page
+from api.database import Pool
+from api.errors import Problem, documented
+from api.reports import ONE_LOAD, SOURCE_OF_LOAD, page_of_loads, page_of_rejected
+from api.routes import PREFIX, READING, answer, found
+from api.schemas import NextCursor, Warned, adapter_of
+from api.security import Reader, Subject
+from assay.catalog import Catalog, Column
+
+_ID = Column(
+    name="load_id",
+    data_type="bigint",
+    title="Load id",
+    description="Number of the load.",
+    is_nullable=False,
+    is_server_owned=True,
+    default=None,
+    enum=(),
+    examples=(),
+)
+_ID_TYPE = adapter_of(_ID)
+_PARAMETER = {
+    "name": "load_id",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "integer", "format": "int64"},
+}
+
+MaybeText = Annotated[str | None, WithJsonSchema({"type": "string", "nullable": True})]
+MaybeWhole = Annotated[int | None, WithJsonSchema({"type": "integer", "nullable": True})]
+
+
+class Load(BaseModel):
+    """One file, or one answer of an API, that was taken in or failed to be."""
+
+    load_id: int
+    source_table: str
+    file_name: str
+    sha256: MaybeText
+    size_bytes: MaybeWhole
+    row_count: MaybeWhole
+    state: str
+    notes: dict[str, Any]
+    error: MaybeText
+    loaded_by: str
+    started_at: datetime
+    finished_at: datetime
+
+
+class Count(BaseModel):
+    """How many rows broke a rule."""
+
+    count: int
+    message: str
+
+
+class Account(BaseModel):
+    """What became of the rows of a load in one entity: `rows` is the sum of those after it."""
+
+    entity: str
+    rows: int
+    new: int
+    changed: int
+    unchanged: int
+    superseded: int
+    duplicates: int
+    rejected: int
+    rules: dict[str, Count]
+    repairs: dict[str, int]
+    warnings: dict[str, Count]
+    done_at: datetime
+
+
+class LoadReport(Load):
+    entities: list[Account]
+    pending: list[str]
+    """Entities that the next build will bring the load to."""
+
+
+class LoadPage(BaseModel):
+    items: list[Load]
+    next: NextCursor
+
+
+class Rejected(BaseModel):
+    """A row that broke rules, as it came; `malformed` has its text if it had no columns."""
+
+    entity: str
+    row_number: int
+    rules: list[Warned]
+    row: Annotated[
+        dict[str, str | None] | None, WithJsonSchema({"type": "object", "nullable": True})
+    ]
+    malformed: MaybeText
+
+
+class RejectedPage(BaseModel):
+    items: list[Rejected]
+    next: NextCursor
+
+
+async def _asked_loads(
+    request: Request, _subject: Subject, limit: Limit = "50", cursor: Cursor = ""
+) -> Page:
+    return read_page(request, limit, cursor, (_ID_TYPE,))
+
+
+async def _asked_load(request: Request, _subject: Subject) -> str:
+    check_parameters(request)
+    return read_key(_ID, _ID_TYPE, request.path_params["load_id"])
+
+
+async def _asked_rejected(
+    request: Request, _subject: Subject, limit: Limit = "50", cursor: Cursor = ""
+) -> tuple[str, Page]:
+    page = read_page(request, limit, cursor, (TypeAdapter(str), _ID_TYPE))
+    return read_key(_ID, _ID_TYPE, request.path_params["load_id"]), page
+
+
+def router_of(catalog: Catalog) -> APIRouter:
+    router = APIRouter(prefix=f"{PREFIX}/loads", tags=["Loads"])
+    words = json.dumps(
+        {
+            entity.name: {
+                r.name: {"name": r.name, "message": r.message, "columns": r.columns}
+                for r in entity.rules
+            }
+            for entity in catalog.entities.values()
+        }
+    )
+    fed = json.dumps(
+        {name: [e.name for e in catalog.fed_by(name)] for name in catalog.source_tables}
+    )
+
+    @router.get(
+        "",
+        summary="List loads, the newest first",
+        responses={200: {"model": LoadPage}, **documented(*READING)},
+    )
+    async def list_loads(
+        page: Annotated[Page, Depends(_asked_loads)], _caller: Reader, database: Pool
+    ) -> Response:
+        sql = page_of_loads(is_first=not page.after)
+        row = found(await database.fetch_row(sql, page.limit, *page.after))
+        return answer(page_body(row["items"], row["last"]))
+
+    @router.get(
+        "/{load_id}",
+        summary="Read the report of a load",
+        openapi_extra={"parameters": [_PARAMETER]},
+        responses={200: {"model": LoadReport}, **documented(404, *READING)},
+    )
+    async def read_load(
+        load_id: Annotated[str, Depends(_asked_load)], _caller: Reader, database: Pool
+    ) -> Response:
+        row = found(await database.fetch_row(ONE_LOAD, load_id, words, fed))
+        return answer(row["body"])
+
+    @router.get(
+        "/{load_id}/rejected",
+        summary="List the rejected rows of a load",
+        openapi_extra={"parameters": [_PARAMETER]},
+        responses={200: {"model": RejectedPage}, **documented(404, *READING)},
+    )
+    async def list_rejected(
+        asked: Annotated[tuple[str, Page], Depends(_asked_rejected)],
+        _caller: Reader,
+        database: Pool,
+    ) -> Response:
+        load_id, page = asked
+        load = found(await database.fetch_row(SOURCE_OF_LOAD, load_id))
+        source = catalog.source_tables.get(load["source_table"])
+        if source is None:
+            raise Problem(404, "The source of this load is no longer part of the project.")
+        sql = page_of_rejected(source, is_first=not page.after)
+        row = found(await database.fetch_row(sql, page.limit, load_id, words, *page.after))
+        return answer(page_body(row["items"], row["last"]))
+
+    return router

@@ -1,0 +1,141 @@
+"""Whether it lives and is ready, and the pages that are for this machine only."""
+
+import hashlib
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
+
+from api.database import Pool
+from api.errors import Problem, documented
+
+_PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_OUR_NAMES = ("localhost", "127.0.0.1", "[::1]")
+
+_DOCS = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>Assay API</title>
+<link rel="icon" href="data:,">
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</body>
+</html>
+"""
+_START = """SwaggerUIBundle({
+  url: "/openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  validatorUrl: null,
+});
+"""
+_FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
+
+_FRAME = "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+_DOCS_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    f"img-src 'self' data:; connect-src 'self'; {_FRAME}"
+)
+# dbt makes one file with everything inside, and its framework evaluates templates.
+_DBT_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; "
+    f"img-src data:; font-src data:; {_FRAME}"
+)
+
+
+async def _on_this_machine(request: Request) -> None:
+    """A name other than ours is a page elsewhere that had its own name resolve to this machine."""
+    host = request.headers.get("host", "").lower()
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    is_direct = not any(header in request.headers for header in _PROXY_HEADERS)
+    if not (
+        is_direct and name in _OUR_NAMES and request.client and _is_loopback(request.client.host)
+    ):
+        raise Problem(404)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return (mapped or parsed).is_loopback
+
+
+Local = Annotated[None, Depends(_on_this_machine)]
+"""Only for a browser on the machine itself, with no proxy between."""
+
+
+def fingerprint(manifest: Path) -> str:
+    """Raises `FileNotFoundError`."""
+    return hashlib.sha256(manifest.read_bytes()).hexdigest()
+
+
+def router_of(project: Path, manifest: Path) -> APIRouter:
+    """The router; the manifest is taken to be the one that the rest of the API was made from."""
+    router = APIRouter(include_in_schema=False)
+    served = fingerprint(manifest)
+    checked = _stamp(manifest)
+
+    def is_current() -> bool:
+        """A file that was written again with the same content is still the same."""
+        nonlocal checked
+        try:
+            now = _stamp(manifest)
+            if now != checked and fingerprint(manifest) == served:
+                checked = now
+        except FileNotFoundError:
+            return False
+        return now == checked
+
+    @router.get("/live")
+    async def live() -> dict[str, str]:
+        return {"status": "live"}
+
+    @router.get("/ready")
+    async def ready(database: Pool) -> dict[str, str]:
+        await database.fetch_row("select 1")
+        if not is_current():
+            raise Problem(503, "The manifest has changed since the API started: restart it.")
+        return {"status": "ready"}
+
+    @router.get("/openapi.json")
+    async def openapi(request: Request, _local: Local) -> Response:
+        return JSONResponse(request.app.openapi())
+
+    @router.get("/docs")
+    async def docs(_local: Local) -> Response:
+        return HTMLResponse(_DOCS, headers={"Content-Security-Policy": _DOCS_POLICY})
+
+    @router.get("/docs/start.js")
+    async def start(_local: Local) -> Response:
+        return Response(_START, media_type="text/javascript")
+
+    @router.get("/docs/{name}")
+    async def docs_file(name: str, _local: Local) -> Response:
+        if name not in _FILES:
+            raise Problem(404)
+        return FileResponse(Path(swagger_ui_path, name), media_type=_FILES[name])
+
+    @router.get("/dbt")
+    async def dbt(_local: Local) -> Response:
+        page = project / "target" / "static_index.html"
+        if not page.is_file():
+            raise Problem(404, "There is no documentation of the data yet: run `assay docs`.")
+        return FileResponse(page, headers={"Content-Security-Policy": _DBT_POLICY})
+
+    return router
+
+
+def _stamp(manifest: Path) -> tuple[int, int]:
+    status = manifest.stat()
+    return status.st_mtime_ns, status.st_size

@@ -1,0 +1,216 @@
+"""The SQL of an entity's endpoints, made from the contract at start-up.
+
+Identifiers and expressions come from the catalog only; all values are bound. A row travels as
+JSON text both ways: PostgreSQL takes it apart by the contract's types and makes the answer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from api.schemas import is_whole
+from assay.catalog import PROVENANCE, Column, Entity, Rule
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Statements of one entity. `$n` below says what is bound.
+
+    Pages have columns `items` (JSON array) and `last` (JSON array of key values, null on the
+    last page). Writes have `key` and `body` (JSON object, null for a deletion), no row where the
+    key is unknown; they write the journal too.
+    """
+
+    first_page: str
+    """limit"""
+    next_page: str
+    """limit, key to continue after"""
+    one: str
+    """key"""
+    insert: str
+    """document, username, entity's name, rules of severity `warn`"""
+    replace: str
+    """as insert, and key"""
+    patch: str
+    """as insert, and key"""
+    delete: str
+    """key, username, entity's name"""
+
+
+def plan_of(entity: Entity) -> Plan:
+    """The statements of an entity with a key of one column."""
+    table = f"{quoted(entity.schema)}.{quoted(entity.table)}"
+    key = quoted(entity.key[0])
+    key_type = entity.columns_by_name[entity.key[0]].data_type
+    columns = ", ".join(quoted(column.name) for column in entity.columns)
+    returning = f"""
+        returning
+            to_jsonb(old) as _before,
+            to_jsonb(new) as _after,
+            old.{key}::text as _old_key,
+            new.{key}::text as _new_key,
+            new.*
+    """
+    # The default of `clock` is drawn while these rows come out of the write, so after any wait
+    # for a lock. Another key is another row: one goes, one comes.
+    journal = """
+        journaled as (
+            insert into journal.edits (
+                entity, key, operation, before, after, edited_by, edited_at
+            )
+            select
+                $3::text, image.key, image.operation, image.before, image.after, $2::text, now()
+            from written
+            cross join lateral (
+                select
+                    _old_key as key,
+                    case when _new_key = _old_key then 'update' else 'delete' end as operation,
+                    _before as before,
+                    case when _new_key = _old_key then _after end as after
+                where _before is not null
+                union all
+                select _new_key, 'insert', null, _after
+                where _after is not null and _new_key is distinct from _old_key
+            ) as image
+        )
+    """
+    answer = f"""
+        select written._new_key as key, row_to_json(answer.*)::text as body
+        from written
+        cross join lateral (select {columns}, ({_warnings(entity)}) as warnings) as answer
+    """
+    proposed = _proposed(entity)
+    inserted = f"""
+        written as (
+            insert into {table} ({columns}) select {columns} from proposed
+            {returning}
+        )
+    """
+
+    def updated(source: str, assign: Callable[[Column], str | None]) -> str:
+        assignments = [f"{quoted(c.name)} = {to}" for c in entity.columns if (to := assign(c))]
+        return f"""
+            written as (
+                update {table} as target set {", ".join(assignments)} from {source}
+                where target.{key} = $5::text::{key_type}
+                {returning}
+            )
+        """
+
+    def replaced(column: Column) -> str | None:
+        if column.name in entity.key:
+            return None if column.is_server_owned else _if_given(column, "proposed", "target")
+        if column.is_server_owned and column.default is None and column.name not in PROVENANCE:
+            return None
+        return f"proposed.{quoted(column.name)}"
+
+    def patched(column: Column) -> str | None:
+        if column.name in PROVENANCE:
+            return _provenance(column)
+        return None if column.is_server_owned else _if_given(column, "given", "target")
+
+    return Plan(
+        first_page=_page(table, columns, key, "true"),
+        next_page=_page(table, columns, key, f"{key} > $2::text::{key_type}"),
+        one=f"""
+            select row_to_json(found.*)::text as body
+            from (select {columns} from {table} where {key} = $1::text::{key_type}) as found
+        """,
+        insert=f"with {_given(entity)}, {proposed}, {inserted}, {journal} {answer}",
+        replace=f"""
+            with {_given(entity)}, {proposed}, {updated("proposed", replaced)}, {journal} {answer}
+        """,
+        patch=f"with {_given(entity)}, {updated('given', patched)}, {journal} {answer}",
+        delete=f"""
+            with written as (
+                delete from {table} where {key} = $1::text::{key_type}
+                {returning}
+            ),
+            {journal}
+            select _old_key as key, null as body from written
+        """,
+    )
+
+
+def warn_rules(entity: Entity) -> tuple[Rule, ...]:
+    """The rules that a written row is judged by and may break, in the order of their list."""
+    return tuple(rule for rule in entity.rules if rule.severity == "warn" and rule.expression)
+
+
+def quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _page(table: str, columns: str, key: str, after: str) -> str:
+    """One row more than is shown tells whether there is a next page."""
+    return f"""
+        with page as (
+            select {columns} from {table} where {after} order by {key} limit $1::integer + 1
+        ),
+        shown as (select {columns} from page order by {key} limit $1::integer)
+        select
+            (
+                select coalesce(json_agg(row_to_json(shown.*) order by {key}), '[]')::text
+                from shown
+            ) as items,
+            case when (select count(*) from page) > $1::integer then (
+                select json_build_array({key})::text from shown order by {key} desc limit 1
+            ) end as last
+    """  # noqa: S608 - identifiers of the catalog
+
+
+def _given(entity: Entity) -> str:
+    """The document as a row of the contract's types; what is absent is null here."""
+    # `3.0` is a whole number in JSON, but PostgreSQL's integers do not read it.
+    taken = ", ".join(f"{quoted(c.name)} {_wide(c)}" for c in entity.columns)
+    typed = ", ".join(
+        f"{quoted(c.name)}::{c.data_type} as {quoted(c.name)}" for c in entity.columns
+    )
+    return f"given as (select {typed} from jsonb_to_record($1::jsonb) as document ({taken}))"  # noqa: S608
+
+
+def _wide(column: Column) -> str:
+    return "numeric" if is_whole(column.data_type) else column.data_type
+
+
+def _proposed(entity: Entity) -> str:
+    """The whole row as it is to be: absent fields have the contract's defaults."""
+    values = ", ".join(f"{_proposal(c)} as {quoted(c.name)}" for c in entity.columns)
+    return f"proposed as (select {values} from given)"  # noqa: S608
+
+
+def _proposal(column: Column) -> str:
+    if column.name in PROVENANCE:
+        return _provenance(column)
+    given = quoted(column.name)
+    if column.default is None:
+        return given
+    default = f"({column.default})::{column.data_type}"
+    if column.is_server_owned:
+        return default
+    return f"case when $1::jsonb ? {literal(column.name)} then {given} else {default} end"
+
+
+def _if_given(column: Column, source: str, otherwise: str) -> str:
+    name = quoted(column.name)
+    is_given = f"$1::jsonb ? {literal(column.name)}"
+    return f"case when {is_given} then {source}.{name} else {otherwise}.{name} end"
+
+
+def _provenance(column: Column) -> str:
+    return {"updated_at": "now()", "updated_by": "$2::text"}[column.name]
+
+
+def _warnings(entity: Entity) -> str:
+    """JSON array of those rules in $4 whose expression is false for the row."""
+    # The first one stands for "no rule", so that there always is a list.
+    rules = enumerate(warn_rules(entity))
+    held = ["(-1, true)", *(f"({i}, ({rule.expression}))" for i, rule in rules)]
+    return f"""
+        select coalesce(jsonb_agg($4::jsonb -> judged.place order by judged.place), '[]')
+        from (values {", ".join(held)}) as judged (place, holds)
+        where not judged.holds
+    """  # noqa: S608 - expressions of the contract

@@ -1,0 +1,182 @@
+"""The endpoints of one entity; nothing here knows which.
+
+The dependencies of each come in this order: what the request says is read and judged, which takes
+a valid token and no connection; then the caller's role; then the database.
+"""
+
+import json
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from asyncpg import Record
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic import BaseModel
+
+from api.body import parse_object, read_body
+from api.cursor import Cursor, Limit, Page, check_parameters, page_body, read_key, read_page
+from api.database import Pool
+from api.errors import Fault, Problem, documented, invalid
+from api.query import plan_of, warn_rules
+from api.schemas import Schemas, adapter_of, check, schema_of, schemas_of
+from api.security import Editor, Reader, Subject
+from assay.catalog import CatalogError, Entity
+
+PREFIX = "/api/v1"
+READING = (401, 403, 422, 500, 503, 504)
+_WRITING = (*READING, 409, 413, 415)
+
+
+class Requests:
+    """Reads what is asked of one entity; each method raises `Problem` 401 or 422."""
+
+    def __init__(self, entity: Entity, schemas: Schemas) -> None:
+        self._entity = entity
+        self._schemas = schemas
+        self._key = entity.columns_by_name[entity.key[0]]
+        self._adapter = adapter_of(self._key)
+
+    async def page(
+        self, request: Request, _subject: Subject, limit: Limit = "50", cursor: Cursor = ""
+    ) -> Page:
+        return read_page(request, limit, cursor, (self._adapter,))
+
+    async def key(self, request: Request, _subject: Subject) -> str:
+        """The key in the path, as text."""
+        check_parameters(request)
+        return read_key(self._key, self._adapter, request.path_params["key"])
+
+    async def row(self, request: Request, _subject: Subject) -> str:
+        """A whole row, as the JSON text it is; also 413 and 415."""
+        check_parameters(request)
+        text = await read_body(request, "application/json")
+        check(self._entity, self._schemas.create, parse_object(text))
+        return text
+
+    async def changes(self, request: Request, _subject: Subject) -> str:
+        """Some fields of a row (JSON merge patch); also 413 and 415."""
+        text = await read_body(request, "application/json", "application/merge-patch+json")
+        document = parse_object(text)
+        check(self._entity, self._schemas.patch, document)
+        if not document:
+            raise invalid(Fault("There is nothing to change.", "#"))
+        return text
+
+    def documented_key(self) -> dict[str, Any]:
+        schema = schema_of(self._key)
+        return {"name": "key", "in": "path", "required": True, "schema": schema}
+
+
+def router_of(entity: Entity) -> APIRouter:
+    """The router of an entity.
+
+    Raises:
+        CatalogError: The contract has what the API cannot serve.
+    """
+    if len(entity.key) != 1:
+        raise CatalogError(f"{entity.name}: the API serves keys of one column only.")
+    plan = plan_of(entity)
+    schemas = schemas_of(entity)
+    requests = Requests(entity, schemas)
+    warnings = json.dumps(
+        [{"name": r.name, "message": r.message, "columns": r.columns} for r in warn_rules(entity)]
+    )
+    path = f"{PREFIX}/{entity.path}"
+    router = APIRouter(prefix=path, tags=[entity.title])
+    of_key = {"parameters": [requests.documented_key()]}
+    row_body = _documented_body(schemas.create, "application/json")
+    patch_body = _documented_body(schemas.patch, "application/json", "application/merge-patch+json")
+
+    Key = Annotated[str, Depends(requests.key)]  # noqa: N806 - a type
+    Row = Annotated[str, Depends(requests.row)]  # noqa: N806
+
+    @router.get(
+        "",
+        summary=f"List {entity.title}",
+        description=entity.description,
+        responses={200: {"model": schemas.page}, **documented(*READING)},
+    )
+    async def list_rows(
+        page: Annotated[Page, Depends(requests.page)], _caller: Reader, database: Pool
+    ) -> Response:
+        sql = plan.next_page if page.after else plan.first_page
+        row = found(await database.fetch_row(sql, page.limit, *page.after))
+        return answer(page_body(row["items"], row["last"]))
+
+    @router.post(
+        "",
+        status_code=201,
+        summary="Create a row",
+        openapi_extra=row_body,
+        responses={201: {"model": schemas.written}, **documented(*_WRITING)},
+    )
+    async def create_row(document: Row, caller: Editor, database: Pool) -> Response:
+        row = found(
+            await database.fetch_row(plan.insert, document, caller.username, entity.name, warnings)
+        )
+        return answer(row["body"], 201, {"Location": f"{path}/{quote(row['key'], safe='')}"})
+
+    @router.get(
+        "/{key}",
+        summary="Read a row",
+        openapi_extra=of_key,
+        responses={200: {"model": schemas.read}, **documented(404, *READING)},
+    )
+    async def read_row(key: Key, _caller: Reader, database: Pool) -> Response:
+        return answer(found(await database.fetch_row(plan.one, key))["body"])
+
+    @router.put(
+        "/{key}",
+        summary="Replace a row",
+        description="Fields that are left out get their defaults. It must exist.",
+        openapi_extra={**of_key, **row_body},
+        responses={200: {"model": schemas.written}, **documented(404, *_WRITING)},
+    )
+    async def replace_row(key: Key, document: Row, caller: Editor, database: Pool) -> Response:
+        values = (document, caller.username, entity.name, warnings, key)
+        return answer(found(await database.fetch_row(plan.replace, *values))["body"])
+
+    @router.patch(
+        "/{key}",
+        summary="Change fields of a row",
+        openapi_extra={**of_key, **patch_body},
+        responses={200: {"model": schemas.written}, **documented(404, *_WRITING)},
+    )
+    async def change_row(
+        key: Key,
+        document: Annotated[str, Depends(requests.changes)],
+        caller: Editor,
+        database: Pool,
+    ) -> Response:
+        values = (document, caller.username, entity.name, warnings, key)
+        return answer(found(await database.fetch_row(plan.patch, *values))["body"])
+
+    @router.delete(
+        "/{key}",
+        status_code=204,
+        summary="Delete a row",
+        openapi_extra=of_key,
+        responses={204: {"description": "Gone."}, **documented(404, 409, *READING)},
+    )
+    async def delete_row(key: Key, caller: Editor, database: Pool) -> Response:
+        found(await database.fetch_row(plan.delete, key, caller.username, entity.name))
+        return Response(status_code=204)
+
+    return router
+
+
+def answer(body: str | bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """JSON as PostgreSQL made it."""
+    return Response(body, status, headers, "application/json")
+
+
+def found(row: Record | None) -> Record:
+    """Raises `Problem` 404 where there is no row."""
+    if row is None:
+        raise Problem(404)
+    return row
+
+
+def _documented_body(model: type[BaseModel], *media_types: str) -> dict[str, Any]:
+    schema = {"schema": model.model_json_schema()}
+    content = {media_type: schema for media_type in media_types}
+    return {"requestBody": {"required": True, "content": content}}

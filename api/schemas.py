@@ -1,0 +1,265 @@
+"""What rows look like in requests and responses: made from the contract at start-up.
+
+The models only judge the shape of a request, and describe both in OpenAPI; values go to and come
+from PostgreSQL as the JSON text they are.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictStr,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+)
+
+from api.errors import Fault, Problem, fault_of_rule, pointer_to
+from assay.catalog import CatalogError, Column, Entity
+
+
+def _matching(pattern: str) -> Callable[[Any], Any]:
+    """A text in one form only, so that Python and PostgreSQL cannot read it differently."""
+    compiled = re.compile(pattern, re.ASCII)
+
+    def check(value: Any) -> Any:
+        if not isinstance(value, str) or not compiled.fullmatch(value):
+            raise ValueError
+        return value
+
+    return check
+
+
+def _whole(value: Any) -> Any:
+    # 3.0 is an integer in JSON Schema. The exponent is looked at first: 1e999999 is long as an int.
+    is_small = isinstance(value, Decimal) and value.adjusted() <= 19  # noqa: PLR2004 - digits of a bigint
+    return int(value) if is_small and value == value.to_integral_value() else value
+
+
+def _number(value: Any) -> Decimal:
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = Decimal(value)
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError  # noqa: TRY004 - pydantic wants it so
+    number = Decimal(value)
+    # PostgreSQL, 8.1.2: 131,072 digits before the decimal point, 16,383 after it
+    if number.adjusted() >= 131072 or -int(number.as_tuple().exponent) > 16383:  # noqa: PLR2004
+        raise ValueError
+    return number
+
+
+def _double(value: Decimal) -> Decimal:
+    if abs(float(value)) == float("inf"):
+        raise ValueError
+    return value
+
+
+_DIGITS = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,5})?", re.ASCII)
+_DATE = r"\d{4}-\d\d-\d\d"
+_CLOCK = r"[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)"
+_UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_NUMBER_OR_DIGITS = {
+    "oneOf": [{"type": "number"}, {"type": "string", "pattern": f"^{_DIGITS.pattern}$"}]
+}
+
+
+def _integer(bits: int) -> tuple[Any, dict[str, Any]]:
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+    annotation = Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=low, le=high)]
+    return annotation, {"type": "integer", "minimum": low, "maximum": high}
+
+
+_TYPES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "text": (StrictStr, {"type": "string"}),
+    "uuid": (
+        Annotated[str, BeforeValidator(_matching(_UUID))],
+        {"type": "string", "format": "uuid"},
+    ),
+    "smallint": _integer(16),
+    "integer": _integer(32),
+    "bigint": _integer(64),
+    "numeric": (Annotated[Decimal, BeforeValidator(_number)], {"type": "number"}),
+    "double precision": (
+        Annotated[Decimal, BeforeValidator(_number), AfterValidator(_double)],
+        {"type": "number"},
+    ),
+    "boolean": (StrictBool, {"type": "boolean"}),
+    "date": (
+        Annotated[date, BeforeValidator(_matching(_DATE))],
+        {"type": "string", "format": "date"},
+    ),
+    "timestamptz": (
+        Annotated[AwareDatetime, BeforeValidator(_matching(_DATE + _CLOCK))],
+        {"type": "string", "format": "date-time"},
+    ),
+    "jsonb": (Any, {}),
+}
+_SYNONYMS = {
+    "character varying": "text",
+    "varchar": "text",
+    "int2": "smallint",
+    "int4": "integer",
+    "int": "integer",
+    "int8": "bigint",
+    "decimal": "numeric",
+    "float8": "double precision",
+    "real": "double precision",
+    "float4": "double precision",
+    "bool": "boolean",
+    "timestamp with time zone": "timestamptz",
+    "json": "jsonb",
+}
+
+
+def base_type(data_type: str) -> str:
+    """A contract's type without its modifier and by one of its names: `varchar(20)` is `text`.
+
+    Raises:
+        CatalogError: The API has no such type.
+    """
+    plain = " ".join(re.sub(r"\([^)]*\)", "", data_type).lower().split())
+    element = plain.removesuffix("[]").strip()
+    element = _SYNONYMS.get(element, element)
+    if element not in _TYPES:
+        raise CatalogError(f"The API has no columns of type {data_type}; use {', '.join(_TYPES)}.")
+    return f"{element}[]" if plain.endswith("[]") else element
+
+
+def is_whole(data_type: str) -> bool:
+    return base_type(data_type) in ("smallint", "integer", "bigint")
+
+
+def _type(data_type: str) -> tuple[Any, dict[str, Any]]:
+    base = base_type(data_type)
+    if base.endswith("[]"):
+        annotation, schema = _TYPES[base.removesuffix("[]")]
+        return list[annotation], {"type": "array", "items": schema}
+    return _TYPES[base]
+
+
+def adapter_of(column: Column) -> TypeAdapter[Any]:
+    """Judges one value of a column, as in keys and cursors."""
+    return TypeAdapter(_type(column.data_type)[0])
+
+
+def schema_of(column: Column, *, is_input: bool = False) -> dict[str, Any]:
+    """The column in OpenAPI 3.0, which is what the bundled Swagger UI reads."""
+    schema = dict(_type(column.data_type)[1])
+    if is_input and base_type(column.data_type) == "numeric":
+        schema = dict(_NUMBER_OR_DIGITS)
+        if column.is_nullable:
+            schema["oneOf"] = [{"type": "number", "nullable": True}, schema["oneOf"][1]]
+    elif column.is_nullable:
+        schema["nullable"] = True
+    if column.enum:
+        schema["enum"] = [*column.enum, *([None] if column.is_nullable else [])]
+    if column.examples:
+        schema["example"] = column.examples[0]
+    if column.is_server_owned:
+        schema["readOnly"] = True
+    return {**schema, "title": column.title, "description": column.description}
+
+
+@dataclass(frozen=True)
+class Schemas:
+    """Models of one entity: rows as they are created, changed and read."""
+
+    create: type[BaseModel]
+    patch: type[BaseModel]
+    read: type[BaseModel]
+    written: type[BaseModel]
+    page: type[BaseModel]
+
+
+def schemas_of(entity: Entity) -> Schemas:
+    """Raises `CatalogError` for a type that the API does not have."""
+    name = "".join(word.capitalize() for word in entity.name.split("_"))
+    inputs = [column for column in entity.columns if not column.is_server_owned]
+    read = _model(name, entity, {column.name: _field(column, "read") for column in entity.columns})
+    return Schemas(
+        create=_model(f"{name}Create", entity, {c.name: _field(c, "create") for c in inputs}),
+        patch=_model(f"{name}Patch", entity, {c.name: _field(c, "patch") for c in inputs}),
+        read=read,
+        written=create_model(f"{name}Written", __base__=read, warnings=(list[Warned], ...)),
+        page=create_model(f"{name}Page", items=(list[read], ...), next=(NextCursor, ...)),  # type: ignore[valid-type]
+    )
+
+
+def _model(name: str, entity: Entity, fields: dict[str, Any]) -> type[BaseModel]:
+    # A column may have a name that a model has a use for, such as `json`: hence the aliases.
+    renamed: dict[str, Any] = {f"column_{i}": field for i, field in enumerate(fields.values())}
+    configuration = ConfigDict(
+        extra="forbid", json_schema_extra={"description": entity.description}
+    )
+    return create_model(name, __config__=configuration, **renamed)
+
+
+def _field(column: Column, use: str) -> tuple[Any, Any]:
+    schema = schema_of(column, is_input=use != "read")
+    annotation = _type(column.data_type)[0]
+    if column.is_nullable:
+        annotation = annotation | None
+    is_required = use == "read" or (use == "create" and is_mandatory(column))
+    default = ... if is_required else None
+    return Annotated[annotation, WithJsonSchema(schema)], Field(default, alias=column.name)
+
+
+def is_mandatory(column: Column) -> bool:
+    """Whether a new row cannot do without it."""
+    return not column.is_nullable and column.default is None and not column.is_server_owned
+
+
+class Warned(BaseModel):
+    """A rule of severity `warn` that the row breaks; the row was written all the same."""
+
+    name: str
+    message: str
+    columns: list[str]
+
+
+NextCursor = Annotated[
+    str | None,
+    WithJsonSchema({"type": "string", "nullable": True, "description": "Null on the last page."}),
+]
+
+
+def check(entity: Entity, model: type[BaseModel], document: dict[str, Any]) -> None:
+    """Whether the document has the shape of the model.
+
+    Raises:
+        Problem: 422, with each wrong member; where the contract has a rule for it, in its words.
+    """
+    try:
+        model.model_validate(document)
+    except ValidationError as error:
+        faults = {str(e["loc"][0]): _fault(entity, str(e["loc"][0]), e) for e in error.errors()}
+        raise Problem(422, "The body does not fit.", tuple(faults.values())) from None
+
+
+def _fault(entity: Entity, name: str, error: Any) -> Fault:
+    column = entity.columns_by_name.get(name)
+    if column is None:
+        return Fault("There is no such field.", pointer_to(name))
+    if column.is_server_owned:
+        return Fault("The server sets this field.", pointer_to(name))
+    rule = None
+    if error["type"] == "missing" or (error["input"] is None and not column.is_nullable):
+        rule = entity.rule_of_null(name)
+    else:
+        casts = (r for r in entity.rules if r.kind == "cast" and r.columns == (name,))
+        rule = next(casts, None)
+    if rule is None:
+        return Fault(f"{column.title} has a wrong value.", pointer_to(name))
+    return fault_of_rule(rule)

@@ -1,0 +1,306 @@
+"""The only reader of dbt's manifest: what the loader and the API know of the datasets.
+
+`target/manifest.json` is made by `dbt parse`, which needs no database. Nothing here, nor
+in whatever imports it, names a dataset, a column or a rule.
+"""
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+# Columns of every curated table that the platform fills.
+PROVENANCE = ("updated_at", "updated_by")
+
+Severity = Literal["error", "warn"]
+RuleKind = Literal["check", "not_null", "unique", "dependency", "cast", "fields"]
+
+
+class CatalogError(Exception):
+    """The manifest is missing or says something that Assay cannot serve."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of a contract: its name, whom it concerns and what to tell people."""
+
+    name: str
+    kind: RuleKind
+    columns: tuple[str, ...]
+    message: str
+    severity: Severity = "error"
+    expression: str | None = None
+    """SQL over the row's columns; only rules of severity `warn` have it here, the
+    expressions of the others are constraints of the table."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a curated table, as its contract says."""
+
+    name: str
+    data_type: str
+    title: str
+    description: str
+    is_nullable: bool
+    is_server_owned: bool
+    default: str | None
+    """SQL over the row's other columns, for a value that a writer left out."""
+    enum: tuple[Any, ...]
+    examples: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Entity:
+    """A public mart: one curated table and, when `path` is set, its endpoints."""
+
+    name: str
+    schema: str
+    table: str
+    title: str
+    description: str
+    path: str | None
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    rules: tuple[Rule, ...]
+    source_tables: tuple[str, ...]
+    """Names of the source tables whose loads feed it."""
+
+    @cached_property
+    def columns_by_name(self) -> dict[str, Column]:
+        return {column.name: column for column in self.columns}
+
+    @cached_property
+    def rules_by_name(self) -> dict[str, Rule]:
+        return {rule.name: rule for rule in self.rules}
+
+    def rule_of_constraint(self, constraint: str) -> Rule | None:
+        """The rule behind a constraint of the table; they are named `<table>__<rule>`."""
+        return self.rules_by_name.get(constraint.removeprefix(f"{self.table}__"))
+
+    def rule_of_null(self, column: str) -> Rule | None:
+        """The rule that a null in a mandatory column breaks."""
+        return next(
+            (r for r in self.rules if r.kind == "not_null" and r.columns == (column,)), None
+        )
+
+
+@dataclass(frozen=True)
+class SourceColumn:
+    """A column of a source table and the header it has in files."""
+
+    name: str
+    header: str
+    aliases: tuple[str, ...]
+    is_mandatory: bool
+    description: str
+    examples: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A table of the raw schema and how its files are read."""
+
+    name: str
+    """`<source>.<table>`, the name people use."""
+    schema: str
+    table: str
+    description: str
+    columns: tuple[SourceColumn, ...]
+    formats: tuple[str, ...]
+    sheet: str | None
+    delimiter: str | None
+    encoding: str | None
+    sample: str | None
+    """Path, from the project's root, of a file to begin with."""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All datasets of a project."""
+
+    entities: dict[str, Entity]
+    source_tables: dict[str, SourceTable]
+
+    @cached_property
+    def served(self) -> tuple[Entity, ...]:
+        """Entities with endpoints, by path."""
+        paths = {entity.path: entity for entity in self.entities.values() if entity.path}
+        return tuple(paths[path] for path in sorted(paths))
+
+    def fed_by(self, source_table: str) -> tuple[Entity, ...]:
+        """Entities that loads of this source table feed."""
+        return tuple(e for e in self.entities.values() if source_table in e.source_tables)
+
+
+def read_catalog(manifest: Path) -> Catalog:
+    """Read `manifest.json`.
+
+    Raises:
+        CatalogError: There is no manifest; the message names the command that makes it.
+    """
+    try:
+        content = json.loads(manifest.read_bytes())
+    except FileNotFoundError:
+        raise CatalogError(f"{manifest} is missing: run `dbt parse`.") from None
+    nodes: dict[str, dict[str, Any]] = content["nodes"]
+    sources: dict[str, dict[str, Any]] = content["sources"]
+    entities = (
+        _entity(node, nodes, sources)
+        for node in nodes.values()
+        if node["resource_type"] == "model" and node["config"]["materialized"] == "curated"
+    )
+    loadable = (
+        _source_table(node) for node in sources.values() if "load" in node["config"]["meta"]
+    )
+    return Catalog(
+        entities={entity.name: entity for entity in entities},
+        source_tables={source.name: source for source in loadable},
+    )
+
+
+def _entity(
+    node: dict[str, Any], nodes: dict[str, dict[str, Any]], sources: dict[str, dict[str, Any]]
+) -> Entity:
+    meta = node["config"]["meta"]
+    key = next(
+        (c["columns"] for c in node["constraints"] if c["type"] == "primary_key"),
+        None,
+    )
+    if not key:
+        raise CatalogError(
+            f"{node['original_file_path']}: {node['name']} has no primary_key constraint; "
+            "add one at model level."
+        )
+    return Entity(
+        name=node["name"],
+        schema=node["schema"],
+        table=node["alias"],
+        title=meta.get("title", node["name"].replace("_", " ").capitalize()),
+        description=_sentence(node["description"]),
+        path=meta.get("api", {}).get("path"),
+        key=tuple(key),
+        columns=tuple(_column(c, key) for c in node["columns"].values()),
+        rules=_rules(node),
+        source_tables=_ancestors(node, nodes, sources),
+    )
+
+
+def _column(column: dict[str, Any], key: list[str]) -> Column:
+    meta = column["config"]["meta"]
+    name = column["name"]
+    return Column(
+        name=name,
+        data_type=column["data_type"],
+        title=_title(column),
+        description=_sentence(column["description"]),
+        is_nullable=name not in key
+        and not any(c["type"] == "not_null" for c in column["constraints"]),
+        is_server_owned=meta.get("server_owned", False) or name in PROVENANCE,
+        default=meta.get("default"),
+        enum=tuple(meta.get("enum", ())),
+        examples=tuple(meta.get("examples", ())),
+    )
+
+
+def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:
+    """The rules that the contract names, then those that its columns imply.
+
+    The macro `contract_rules` names the implied ones alike.
+    """
+    rules = [_rule(rule) for rule in node["config"]["meta"].get("rules", ())]
+    known = {(rule.kind, rule.columns) for rule in rules}
+    implied = [Rule("field_count", "fields", (), "The row has more or fewer fields than the header.")]
+    for name, column in node["columns"].items():
+        title = _title(column)
+        readable = f"{title} cannot be read as {column['data_type']}."
+        implied += [
+            Rule(f"{name}_type", "cast", (name,), readable),
+            Rule(f"{name}_required", "not_null", (name,), f"{title} is mandatory."),
+        ]
+    for constraint in node["constraints"]:
+        if constraint["type"] in ("primary_key", "unique"):
+            columns = tuple(constraint["columns"])
+            titles = ", ".join(_title(node["columns"][name]) for name in columns)
+            taken = f"{titles}: another row has this."
+            implied.append(Rule(f"{'_'.join(columns)}_unique", "unique", columns, taken))
+    return (*rules, *(rule for rule in implied if (rule.kind, rule.columns) not in known))
+
+
+def _rule(rule: dict[str, Any]) -> Rule:
+    kind: RuleKind
+    if "determinant" in rule:
+        kind, columns = "dependency", (rule["determinant"], *rule["dependent"])
+    elif "unique" in rule:
+        kind, columns = "unique", tuple(rule["unique"])
+    elif "not_null" in rule:
+        kind, columns = "not_null", (rule["not_null"],)
+    elif "cast" in rule:
+        kind, columns = "cast", (rule["cast"],)
+    else:
+        kind, columns = "check", tuple(rule["columns"])
+    return Rule(
+        name=rule["name"],
+        kind=kind,
+        columns=columns,
+        message=_sentence(rule["message"]),
+        severity=rule.get("severity", "error"),
+        expression=rule.get("expression"),
+    )
+
+
+def _ancestors(
+    node: dict[str, Any], nodes: dict[str, dict[str, Any]], sources: dict[str, dict[str, Any]]
+) -> tuple[str, ...]:
+    """The loadable source tables that a model is made from, through any number of models."""
+    found: set[str] = set()
+    for parent in node["depends_on"]["nodes"]:
+        if parent in sources:
+            if "load" in sources[parent]["config"]["meta"]:
+                found.add(_source_name(sources[parent]))
+        elif parent in nodes:
+            found.update(_ancestors(nodes[parent], nodes, sources))
+    return tuple(sorted(found))
+
+
+def _source_table(node: dict[str, Any]) -> SourceTable:
+    load = node["config"]["meta"]["load"]
+    return SourceTable(
+        name=_source_name(node),
+        schema=node["schema"],
+        table=node["identifier"],
+        description=_sentence(node["description"]),
+        columns=tuple(_source_column(column) for column in node["columns"].values()),
+        formats=tuple(load.get("formats", ("csv", "xlsx"))),
+        sheet=load.get("sheet"),
+        delimiter=load.get("delimiter"),
+        encoding=load.get("encoding"),
+        sample=load.get("sample"),
+    )
+
+
+def _source_column(column: dict[str, Any]) -> SourceColumn:
+    meta = column["config"]["meta"]
+    return SourceColumn(
+        name=column["name"],
+        header=meta.get("header", column["name"]),
+        aliases=tuple(meta.get("aliases", ())),
+        is_mandatory=meta.get("mandatory", False),
+        description=_sentence(column["description"]),
+        examples=tuple(meta.get("examples", ())),
+    )
+
+
+def _source_name(node: dict[str, Any]) -> str:
+    return f"{node['source_name']}.{node['name']}"
+
+
+def _title(column: dict[str, Any]) -> str:
+    title: str = column["config"]["meta"].get("title") or column["name"].replace("_", " ").capitalize()
+    return title
+
+
+def _sentence(text: str) -> str:
+    """Text of a folded YAML block, on one line."""
+    return " ".join(text.split())

@@ -1,0 +1,64 @@
+"""Which database a project uses, and its platform tables."""
+
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import create_engine
+
+from assay import postgres
+from assay.catalog import Catalog
+from assay.settings import Settings
+from loader.tables import create_raw_tables
+
+# What libpq, and with it dbt's profile, reads from the environment.
+LIBPQ_VARIABLES = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+}
+
+
+def database_url(settings: Settings) -> str:
+    """Where the database is; the embedded one need not be running."""
+    if settings.database_url:
+        return settings.database_url.get_secret_value()
+    return postgres.Address(str(postgres.socket_directory(settings.project))).url
+
+
+def start_database(settings: Settings) -> str:
+    """The database's URL, after the embedded server was started where it is used."""
+    if settings.database_url:
+        return settings.database_url.get_secret_value()
+    return postgres.start(settings.project).url
+
+
+def libpq_environment(url: str) -> dict[str, str]:
+    """The PG* variables that say the same as a database URL."""
+    parameters = conninfo_to_dict(url)
+    return {
+        variable: str(parameters[name])
+        for name, variable in LIBPQ_VARIABLES.items()
+        if parameters.get(name)
+    }
+
+
+def upgrade(url: str, catalog: Catalog) -> None:
+    """Bring the platform tables up to date and make each declared raw table; harmless to repeat."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    # A connection of our own making: SQLAlchemy would take the URL of a unix socket apart.
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url))
+    with engine.begin() as connection:
+        # two processes that prepare one database wait for each other
+        connection.exec_driver_sql("select pg_advisory_xact_lock(hashtextextended('upgrade', 0))")
+        connection.exec_driver_sql("create schema if not exists raw")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    engine.dispose()
+    with psycopg.connect(url) as raw_connection:
+        create_raw_tables(raw_connection, catalog)

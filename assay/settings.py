@@ -1,0 +1,46 @@
+"""Settings, from the environment and the project's `.env`; nothing here is a secret by default."""
+
+from functools import cached_property
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def find_project(start: Path | None = None) -> Path:
+    """The nearest folder at or above `start` (default: here) that holds a `dbt_project.yml`.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "dbt_project.yml").is_file():
+            return folder
+    raise FileNotFoundError(f"No dbt_project.yml in {here} or above it: go to an Assay project.")
+
+
+class Settings(BaseSettings):
+    """What the environment says. Names are upper case there: `DATABASE_URL`, `PORT` ..."""
+
+    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore")
+
+    project: Path = Field(default_factory=find_project)
+    database_url: SecretStr | None = None
+    """Without one, the embedded PostgreSQL of the project is used."""
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    admin_username: str = "admin"
+    admin_password: SecretStr | None = None
+    assay_secret: SecretStr | None = None
+    """Signs access tokens; at least 32 bytes."""
+
+    @cached_property
+    def manifest(self) -> Path:
+        return self.project / "target" / "manifest.json"
+
+
+def read_settings(project: Path | None = None) -> Settings:
+    """Settings of a project: the environment first, then its `.env`."""
+    project = project or find_project()
+    return Settings(project=project, _env_file=project / ".env")  # type: ignore[call-arg]

@@ -1,0 +1,113 @@
+{#- The contract of a curated model, read from dbt's graph: the one place where
+    its rules stand. docs/contract.md describes the vocabulary. -#}
+
+{#- The model's node. Empty while dbt parses, when there is no graph yet. -#}
+{% macro contract_of(model_name) -%}
+    {%- for node in graph.nodes.values() -%}
+        {%- if node.resource_type == 'model' and node.name == model_name -%}
+            {{ return(node) }}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ exceptions.raise_compiler_error("There is no model named " ~ model_name ~ ".") }}
+{%- endmacro %}
+
+{#- The columns of the primary key. -#}
+{% macro key_of(contract) -%}
+    {%- for constraint in contract.constraints if constraint.type == 'primary_key' -%}
+        {{ return(constraint.columns) }}
+    {%- endfor -%}
+    {{ exceptions.raise_compiler_error(
+        contract.name ~ " has no primary_key constraint: add one at model level."
+    ) }}
+{%- endmacro %}
+
+{#- The columns that a source fills: all but the platform's provenance. -#}
+{% macro content_columns(contract) -%}
+    {{ return(contract.columns.keys() | reject('in', ['updated_at', 'updated_by']) | list) }}
+{%- endmacro %}
+
+{#- All rules of a contract, each {name, kind, severity, columns, expression,
+    determinant, dependent}. Kinds: check, not_null, unique, dependency, cast,
+    fields. A constraint that `config.meta.rules` does not name gets a name made
+    from its columns; assay/catalog.py makes the same names. -#}
+{% macro contract_rules(contract) -%}
+    {%- set checks = {} -%}
+    {%- for constraint in contract.constraints if constraint.type == 'check' -%}
+        {%- do checks.update({constraint.name: constraint.expression}) -%}
+    {%- endfor -%}
+
+    {%- set rules = [] -%}
+    {%- for declared in contract.config.meta.get('rules', []) -%}
+        {%- set rule = {
+            'name': declared.name,
+            'severity': declared.get('severity', 'error'),
+            'expression': none,
+        } -%}
+        {%- if declared.determinant is defined -%}
+            {%- do rule.update({
+                'kind': 'dependency',
+                'columns': [declared.determinant] + declared.dependent,
+                'determinant': declared.determinant,
+                'dependent': declared.dependent,
+            }) -%}
+        {%- elif declared.unique is defined -%}
+            {%- do rule.update({'kind': 'unique', 'columns': declared.unique}) -%}
+        {%- elif declared.not_null is defined -%}
+            {%- do rule.update({'kind': 'not_null', 'columns': [declared.not_null]}) -%}
+        {%- elif declared.cast is defined -%}
+            {%- do rule.update({'kind': 'cast', 'columns': [declared.cast]}) -%}
+        {%- else -%}
+            {%- do rule.update({
+                'kind': 'check',
+                'columns': declared.columns,
+                'expression': declared.expression or checks.get(declared.name),
+            }) -%}
+            {%- if not rule.expression -%}
+                {{ exceptions.raise_compiler_error(
+                    contract.name ~ ": the rule " ~ declared.name
+                    ~ " names no check constraint; add one of that name."
+                ) }}
+            {%- endif -%}
+        {%- endif -%}
+        {%- do rules.append(rule) -%}
+    {%- endfor -%}
+
+    {%- set implied = [{'name': 'field_count', 'kind': 'fields', 'columns': []}] -%}
+    {%- for name, column in contract.columns.items() -%}
+        {%- do implied.append({'name': name ~ '_type', 'kind': 'cast', 'columns': [name]}) -%}
+        {#- a key that comes from a source is mandatory like any other column of it -#}
+        {%- if
+            column.constraints | selectattr('type', 'equalto', 'not_null') | list
+            or (name in key_of(contract) and not column.config.meta.server_owned)
+        -%}
+            {%- do implied.append(
+                {'name': name ~ '_required', 'kind': 'not_null', 'columns': [name]}
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- for constraint in contract.constraints if constraint.type in ('primary_key', 'unique') -%}
+        {%- do implied.append({
+            'name': constraint.columns | join('_') ~ '_unique',
+            'kind': 'unique',
+            'columns': constraint.columns,
+        }) -%}
+    {%- endfor -%}
+    {%- for name, expression in checks.items() -%}
+        {%- do implied.append(
+            {'name': name, 'kind': 'check', 'columns': [], 'expression': expression}
+        ) -%}
+    {%- endfor -%}
+
+    {%- for rule in implied -%}
+        {%- set ns = namespace(declared=false) -%}
+        {%- for known in rules if known.kind == rule.kind -%}
+            {%- if known.columns == rule.columns or known.name == rule.name -%}
+                {%- set ns.declared = true -%}
+            {%- endif -%}
+        {%- endfor -%}
+        {%- if not ns.declared -%}
+            {%- do rules.append(dict({'severity': 'error', 'expression': none}, **rule)) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(rules) }}
+{%- endmacro %}

@@ -1,0 +1,65 @@
+{#- What a rule means, as SQL. A check holds unless it is false, as in
+    PostgreSQL: null passes. -#}
+
+{#- The names of the row rules that a staged row breaks, as text[]. A rule is
+    not judged where a column that it needs could not be read: one mistake, one
+    reason. A malformed row has the wrong number of fields and nothing else. -#}
+{% macro violations(contract) -%}
+    {%- set rules = contract_rules(contract) | selectattr('severity', 'equalto', 'error') -%}
+    case
+        when _malformed is not null then array['field_count']
+        else array_remove(array[
+            null
+            {%- for rule in rules
+                if rule.kind in ('cast', 'check', 'not_null')
+                and not rule.columns | reject('in', content_columns(contract)) | list %}
+            {%- set columns = "array['" ~ rule.columns | join("', '") ~ "']" %},
+            case
+                {%- if rule.kind == 'cast' %}
+                when {{ columns }} <@ _problems
+                {%- elif rule.kind == 'not_null' %}
+                when
+                    {{ rule.columns[0] }} is null
+                    and not {{ columns }} <@ _problems
+                {%- else %}
+                when
+                    not ({{ rule.expression }})
+                    {%- if rule.columns %}
+                    and not {{ columns }} && _problems
+                    {%- endif %}
+                {%- endif %}
+                    then '{{ rule.name }}'
+            end
+            {%- endfor %}
+        ], null)
+    end
+{%- endmacro %}
+
+{#- The rows of a relation that break a rule: none where all is well. -#}
+{% macro rows_breaking(rule, relation) -%}
+    {%- if rule.kind == 'check' -%}
+    select * from {{ relation }}
+    where not ({{ rule.expression }})
+    {%- elif rule.kind == 'not_null' -%}
+    select * from {{ relation }}
+    where {{ rule.columns[0] }} is null
+    {%- elif rule.kind == 'unique' -%}
+    select {{ rule.columns | join(', ') }}, count(*) as occurrences
+    from {{ relation }}
+    where {{ rule.columns | join(' is not null and ') }} is not null
+    group by {{ rule.columns | join(', ') }}
+    having count(*) > 1
+    {%- elif rule.kind == 'dependency' -%}
+    select {{ rule.determinant }}, count(*) as occurrences
+    from {{ relation }}
+    group by {{ rule.determinant }}
+    having
+        {%- for column in rule.dependent %}
+        {{ "or " if not loop.first }}min({{ column }}) <> max({{ column }})
+        {%- endfor %}
+    {%- else -%}
+    {{ exceptions.raise_compiler_error(
+        "The rule " ~ rule.name ~ " (" ~ rule.kind ~ ") is judged in staging; a table cannot break it."
+    ) }}
+    {%- endif -%}
+{%- endmacro %}

@@ -1,0 +1,63 @@
+{#- What every staging model says of each of its rows, beside the columns.
+
+    `provenance()` goes into the first select, over the source table. -#}
+
+{#- Where the row came from, and the hash of what the source said. The hash is
+    taken over the raw text, so a change of the staging SQL does not look like a
+    change of the source; absent values are left out and present ones carry
+    their column's name, so a new column of the source changes no old hash. -#}
+{% macro provenance() -%}
+    _load_id,
+    _row_number,
+    _malformed,
+    md5(concat_ws(
+        chr(31)
+        {%- for column in source_columns() | sort %},
+        '{{ column }}=' || {{ adapter.quote(column) }}
+        {%- endfor %}
+    ))::uuid as _hash
+{%- endmacro %}
+
+{#- The columns of the one source table that the current model reads. -#}
+{% macro source_columns() -%}
+    {%- set columns = [] -%}
+    {%- if execute -%}
+        {%- for source in graph.sources.values() if source.unique_id in model.depends_on.nodes -%}
+            {%- do columns.extend(source.columns.keys()) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(columns) }}
+{%- endmacro %}
+
+{#- Columns that were given but could not be read: {column: text given}. -#}
+{% macro problems(columns) -%}
+    array_remove(array[
+        {%- for column, given in columns.items() %}
+        case when {{ given }} is not null and {{ column }} is null then '{{ column }}' end
+        {{- "," if not loop.last }}
+        {%- endfor %}
+    ], null)
+{%- endmacro %}
+
+{#- What was changed, for people to read: {column: text given}. -#}
+{% macro repairs(columns) -%}
+    array_remove(array[
+        {%- for column, given in columns.items() %}
+        case
+            when {{ given }} is distinct from {{ column }}::text and {{ column }} is not null
+                then '{{ column }}: ' || coalesce({{ given }}, 'blank') || ' -> ' || {{ column }}
+        end
+        {{- "," if not loop.last }}
+        {%- endfor %}
+    ], null)
+{%- endmacro %}
+
+{#- The default that a column's contract states, for staging to use as the API does. -#}
+{% macro default_of(model_name, column) -%}
+    {%- if execute -%}
+        {%- set contract = contract_of(model_name) -%}
+        ({{ contract.columns[column].config.meta.default }})
+    {%- else -%}
+        null
+    {%- endif -%}
+{%- endmacro %}

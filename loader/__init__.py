@@ -1,0 +1,1 @@
+"""Copies raw files into the raw schema, whole or not at all."""

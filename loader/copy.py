@@ -1,0 +1,367 @@
+"""Copies a file into its raw table, whole or not at all, with COPY only."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from json import dumps
+from pathlib import Path
+from typing import Any, Literal
+
+import psycopg
+from psycopg import Connection, sql
+from psycopg.types.json import Jsonb
+
+from assay.catalog import SourceTable
+from loader.errors import LoadError
+from loader.headers import Layout
+from loader.quotes import NotWellFormed, QuoteCheck
+from loader.readers import CsvFile, Document, Record, hash_file, open_document
+from loader.tables import sequence_of, table_of
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes read and the rows sent so far; both start again when a file that was
+not well formed is read a second time, row by row."""
+
+_BLOCK = 1 << 20
+
+_LOCK = "select pg_advisory_xact_lock(hashtextextended(%s, 0))"
+_CLOCK = "journal.clock"
+
+# The same bytes are no news when they are the latest that this file name brought or the latest
+# of all.
+_EARLIER = """
+with loaded as (
+    select * from raw.loads where source_table = %(source_table)s and state = 'loaded'
+)
+
+select load_id, row_count, notes from loaded
+where
+    sha256 = %(sha256)s
+    and clock in (
+        (select max(clock) from loaded),
+        (select max(clock) from loaded where file_name = %(file_name)s)
+    )
+order by clock desc
+limit 1
+"""
+
+_START = "select nextval('raw.load_id') as load_id"
+_SET_LOAD = "select set_config('assay.load_id', %s, true)"
+_RESTART = "alter sequence {sequence} restart with 2"
+_LAST_ROW = "select currval(%s)"
+
+# An empty row takes its number and is left out.
+_PIPE = """
+copy {table} ({columns}) from stdin
+with (format csv, header true, delimiter {delimiter}, force_null *, encoding 'UTF8')
+where num_nonnulls({columns}) > 0
+"""
+_COPY = """
+copy {table} ({columns}) from stdin with (format csv, force_null *, encoding 'UTF8')
+"""
+
+_RECORD = """
+insert into raw.loads (
+    load_id, source_table, file_name, sha256, size_bytes, row_count, state, clock, notes,
+    loaded_by, started_at
+) values (
+    %(load_id)s, %(source_table)s, %(file_name)s, %(sha256)s, %(size_bytes)s, %(row_count)s,
+    'loaded', nextval('journal.clock'), %(notes)s, %(loaded_by)s, %(started_at)s
+)
+"""
+_RECORD_FAILURE = """
+insert into raw.loads (
+    source_table, file_name, sha256, size_bytes, state, error, loaded_by, started_at
+) values (
+    %(source_table)s, %(file_name)s, %(sha256)s, %(size_bytes)s, 'failed', %(error)s,
+    %(loaded_by)s, %(started_at)s
+)
+"""
+
+
+@dataclass(frozen=True)
+class LoadResult:
+    """What became of a file."""
+
+    load_id: int
+    """Of the earlier load when the file was loaded already."""
+    source_table: str
+    file_name: str
+    state: Literal["loaded", "already loaded"]
+    rows: int
+    notes: dict[str, Any]
+    """How the file was understood: `delimiter`, `encoding`, `sheet`, `header_row`,
+    `renamed_headers`, `unknown_columns`, `malformed_rows`; only what there is to say."""
+    seconds: float
+
+
+@dataclass
+class _Copied:
+    rows: int
+    malformed_rows: int = 0
+    unknown_columns: tuple[str, ...] = ()
+
+
+@dataclass
+class _Request:
+    """A file to load, and what is known of it so far."""
+
+    source_table: SourceTable
+    path: Path
+    file_name: str
+    loaded_by: str
+    force: bool
+    progress: Progress
+    started_at: datetime
+    sha256: str | None = None
+    size_bytes: int | None = None
+
+    def parameters(self) -> dict[str, Any]:
+        return {
+            "source_table": self.source_table.name,
+            "file_name": self.file_name,
+            "sha256": self.sha256,
+            "size_bytes": self.size_bytes,
+            "loaded_by": self.loaded_by,
+            "started_at": self.started_at,
+        }
+
+
+def load_file(  # noqa: PLR0913  # a request has these parts
+    conninfo: str,
+    source_table: SourceTable,
+    path: Path,
+    *,
+    loaded_by: str,
+    force: bool = False,
+    file_name: str | None = None,
+    progress: Progress | None = None,
+) -> LoadResult:
+    """Load a file into its raw table.
+
+    The same bytes as the latest load of that file name, or as the latest load of the table, are
+    not loaded again, unless by `force`. A file that is refused leaves a row in `raw.loads` that
+    says why, and nothing else.
+
+    Args:
+        conninfo: Connection string or URL of the database.
+        source_table: Where the file belongs; see `find_source`.
+        path: The file.
+        loaded_by: Who loads it.
+        force: Load it again.
+        file_name: The name that its owner knows, when the path has another.
+        progress: Told how far the load is.
+
+    Raises:
+        LoadError: The file is refused.
+        psycopg.Error: The database failed.
+    """
+    request = _Request(
+        source_table=source_table,
+        path=path,
+        file_name=file_name or path.name,
+        loaded_by=loaded_by,
+        force=force,
+        progress=progress or (lambda _bytes, _rows: None),
+        started_at=datetime.now(UTC),
+    )
+    try:
+        return _load(conninfo, request)
+    except BaseException as error:
+        if isinstance(error, LoadError):
+            error.file = request.file_name
+        _record_failure(conninfo, request, error)
+        raise
+
+
+def _load(conninfo: str, request: _Request) -> LoadResult:
+    with open_document(request.path, request.file_name) as document:
+        if document.format not in request.source_table.formats:
+            raise LoadError(
+                f"{request.source_table.name} takes no {document.format} files",
+                remedy=f"save it as {' or '.join(request.source_table.formats)}",
+            )
+        request.sha256, request.size_bytes = hash_file(request.path)
+        layout = document.layout(request.source_table)
+        layout.check()
+        with psycopg.connect(conninfo, autocommit=True, client_encoding="utf8") as connection:
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            try:
+                with connection.transaction():
+                    return _load_document(connection, request, document, layout)
+            except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+                raise LoadError(
+                    f"the database is not prepared ({error.diag.message_primary})",
+                    remedy="run `assay db upgrade`",
+                ) from None
+            except psycopg.DataError as error:
+                raise LoadError(
+                    f"the database does not take the text ({error.diag.message_primary})",
+                    remedy="save the file as UTF-8 CSV",
+                ) from None
+
+
+def _load_document(
+    connection: Connection, request: _Request, document: Document, layout: Layout
+) -> LoadResult:
+    source_table = request.source_table
+    connection.execute(_LOCK, [source_table.name])
+    earlier = connection.execute(_EARLIER, request.parameters()).fetchone()
+    if earlier is not None and not request.force:
+        return _result(request, earlier[0], "already loaded", earlier[1], earlier[2])
+    (load_id,) = _one(connection.execute(_START))
+    connection.execute(_SET_LOAD, [str(load_id)])
+    connection.execute(sql.SQL(_RESTART).format(sequence=sequence_of(source_table)))
+    copied = _copy(connection, document, layout, request.progress)
+    if document.digest() != request.sha256:
+        raise LoadError("the file changed while it was read", remedy="load it again")
+    notes = layout.notes()
+    if copied.unknown_columns:
+        notes["unknown_columns"] = copied.unknown_columns
+    if copied.malformed_rows:
+        notes["malformed_rows"] = copied.malformed_rows
+    # Loads of all tables draw their clock one after another, each in the moment before it
+    # becomes visible: who has seen a clock has seen all earlier ones.
+    connection.execute(_LOCK, [_CLOCK])
+    recorded = {"load_id": load_id, "row_count": copied.rows, "notes": Jsonb(notes)}
+    connection.execute(_RECORD, request.parameters() | recorded)
+    return _result(request, load_id, "loaded", copied.rows, notes)
+
+
+def _copy(
+    connection: Connection, document: Document, layout: Layout, progress: Progress
+) -> _Copied:
+    if isinstance(document, CsvFile) and document.is_pipeable(layout):
+        # What PostgreSQL or the check does not take is read again row by row, where it is
+        # either understood or refused with its place. `DataError`: ragged rows, mixed line
+        # ends, an invalid encoding.
+        with suppress(NotWellFormed, psycopg.DataError), connection.transaction():
+            return _pipe(connection, document, layout, progress)
+    return _copy_records(connection, document, layout, progress)
+
+
+def _pipe(connection: Connection, document: CsvFile, layout: Layout, progress: Progress) -> _Copied:
+    """Pipe the bytes as they are."""
+    columns = [sql.Identifier(column.name) for column in layout.columns if column is not None]
+    statement = sql.SQL(_PIPE).format(
+        table=table_of(layout.source_table),
+        columns=sql.SQL(", ").join(columns),
+        delimiter=sql.Literal(layout.delimiter),
+    )
+    check = QuoteCheck(layout.delimiter or "")
+    with connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for chunk in document.chunks(check):
+                copy.write(chunk)
+                progress(document.bytes_read, max(check.line_ends - 1, 0))
+        rows = cursor.rowcount
+    if check.line_ends > 1:
+        sequence = sequence_of(layout.source_table).as_string()
+        (last_row,) = _one(connection.execute(_LAST_ROW, [sequence]))
+        if last_row != check.line_ends or rows >= last_row:
+            raise NotWellFormed
+    return _Copied(rows)
+
+
+def _copy_records(
+    connection: Connection, document: Document, layout: Layout, progress: Progress
+) -> _Copied:
+    """Read row by row and write the rows anew."""
+    columns = [column for column in layout.columns if column is not None]
+    names = ["_row_number", *(column.name for column in columns), "_malformed", "_extra"]
+    statement = sql.SQL(_COPY).format(
+        table=table_of(layout.source_table),
+        columns=sql.SQL(", ").join(map(sql.Identifier, names)),
+    )
+    copied = _Copied(0)
+    # CR LF, because a field that holds either is quoted then.
+    block = io.StringIO(newline="")
+    writer = csv.writer(block, lineterminator="\r\n")
+    with connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            for row in _raw_rows(layout, document.records(layout), copied):
+                writer.writerow(row)
+                copied.rows += 1
+                if block.tell() > _BLOCK:
+                    copy.write(block.getvalue())
+                    block.seek(0)
+                    block.truncate()
+                    progress(document.bytes_read, copied.rows)
+            copy.write(block.getvalue())
+        progress(document.bytes_read, copied.rows)
+        if cursor.rowcount != copied.rows:
+            raise LoadError(f"{copied.rows} rows were sent, {cursor.rowcount} arrived")
+    return copied
+
+
+def _raw_rows(
+    layout: Layout, records: Iterator[Record], copied: _Copied
+) -> Iterator[Sequence[object]]:
+    """Row number, fields in the file's order, `_malformed` and `_extra`; no blank rows."""
+    known = [index for index, column in enumerate(layout.columns) if column is not None]
+    unknown = [index for index, column in enumerate(layout.columns) if column is None]
+    nothing = [None] * len(known)
+    # In the order of the file; a column without a header counts once it has text.
+    used = {layout.header(index): bool(layout.headers[index]) for index in unknown}
+    is_plain = not unknown
+    width, widest = layout.width, len(layout.columns)
+    for row, fields in records:
+        if not any(fields) or (len(fields) == 1 < width and not fields[0].strip()):
+            continue
+        count = len(fields)
+        if not width <= count <= widest:
+            copied.malformed_rows += 1
+            yield row, *nothing, _to_csv(fields), None
+        elif is_plain:
+            yield row, *fields, None, None
+        else:
+            extra = {
+                layout.header(index): fields[index]
+                for index in unknown
+                if index < count and fields[index]
+            }
+            used.update(dict.fromkeys(extra, True))
+            yield row, *[fields[i] for i in known], None, dumps(extra) if extra else None
+    copied.unknown_columns = tuple(header for header, is_used in used.items() if is_used)
+
+
+def _to_csv(fields: list[str]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="").writerow(fields)
+    return text.getvalue()
+
+
+def _result(
+    request: _Request,
+    load_id: int,
+    state: Literal["loaded", "already loaded"],
+    rows: int,
+    notes: dict[str, Any],
+) -> LoadResult:
+    seconds = (datetime.now(UTC) - request.started_at).total_seconds()
+    name = request.source_table.name
+    return LoadResult(load_id, name, request.file_name, state, rows, notes, seconds)
+
+
+def _record_failure(conninfo: str, request: _Request, error: BaseException) -> None:
+    """Best effort: the error itself goes on, whatever becomes of its record."""
+    if isinstance(error, LoadError):
+        sentence = str(error)
+    elif isinstance(error, KeyboardInterrupt | SystemExit):
+        sentence = f"{request.file_name}: the load was interrupted."
+    else:
+        sentence = f"{request.file_name}: {error or type(error).__name__}".strip()
+    sentence = sentence.replace("\0", "")
+    # A connection of its own: the load's may be broken.
+    with suppress(psycopg.Error), psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute(_RECORD_FAILURE, request.parameters() | {"error": sentence})
+
+
+def _one(cursor: psycopg.Cursor[Any]) -> tuple[Any, ...]:
+    row: tuple[Any, ...] | None = cursor.fetchone()
+    if row is None:
+        raise psycopg.DataError("no row came back")
+    return row

@@ -1,0 +1,40 @@
+"""The one error of the loader: a file that cannot be loaded, and what its owner can do."""
+
+
+class LoadError(Exception):
+    """A file was refused; nothing of it is visible in the database.
+
+    Attributes:
+        message: What is wrong, without a full stop.
+        remedy: What to do about it, in the imperative, without a full stop.
+        file: Name of the file.
+        row: Number of the row as a spreadsheet shows it: the first row is 1.
+        column: Header of the column, or its letters in a workbook.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str | None = None,
+        file: str | None = None,
+        row: int | None = None,
+        column: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.file = file
+        self.row = row
+        self.column = column
+
+    def __str__(self) -> str:
+        """One sentence: place, message, remedy."""
+        places = (
+            self.file,
+            None if self.row is None else f"row {self.row}",
+            None if self.column is None else f"column {self.column}",
+        )
+        place = ", ".join(part for part in places if part is not None)
+        sentence = f"{place}: {self.message}" if place else self.message
+        return f"{sentence}; {self.remedy}." if self.remedy else f"{sentence}."

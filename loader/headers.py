@@ -1,0 +1,143 @@
+"""How the headers of a file are matched to the columns of a source table."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from assay.catalog import SourceColumn, SourceTable
+from loader.errors import LoadError
+
+# What headers differ in when people mean the same: white space (NBSP is in \s), `_`, the soft
+# hyphen, zero-width characters and the byte order mark.
+_IGNORED = re.compile("[\\s_\u00ad\u200b-\u200f\u2060\ufeff]+")
+
+
+def normalise(header: str) -> str:
+    """A header or sheet name without what spelling may differ in."""
+    return _IGNORED.sub("", header).casefold()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a file's header stands and what each field below it is."""
+
+    source_table: SourceTable
+    row: int
+    """Row number of the header; the first row is 1."""
+    headers: tuple[str, ...]
+    """As found, without a byte order mark; "" where the cell has no text."""
+    columns: tuple[SourceColumn | None, ...]
+    """For each header its column; None for a header that the source table does not know."""
+    width: int
+    """Fields up to the last header that has text; what lies beyond may be left out of a row."""
+    missing: tuple[SourceColumn, ...]
+    """Mandatory columns that no header names."""
+    repeated: tuple[tuple[int, int], ...]
+    """Positions, from 1, of headers that mean the same."""
+    delimiter: str | None = None
+    encoding: str | None = None
+    sheet: str | None = None
+
+    @property
+    def fits(self) -> bool:
+        return not self.missing
+
+    @cached_property
+    def matched(self) -> int:
+        return sum(column is not None for column in self.columns)
+
+    def header(self, index: int) -> str:
+        """Name of the field at an index from 0."""
+        return self.headers[index] or f"column {index + 1}"
+
+    def check(self) -> None:
+        """Refuse a header with which nothing can be loaded.
+
+        Raises:
+            LoadError: A mandatory column is missing, or two headers mean the same.
+        """
+        if self.missing:
+            raise self._missing()
+        if self.repeated:
+            first, second = self.repeated[0]
+            raise LoadError(
+                f"the header {self.headers[first - 1]!r} of column {first} occurs again as "
+                f"{self.headers[second - 1]!r} in column {second}",
+                remedy="rename or remove one of the two columns",
+                row=self.row,
+            )
+
+    def notes(self) -> dict[str, object]:
+        """What a person may want to check about how the file was understood."""
+        renamed = {
+            header: column.header
+            for header, column in zip(self.headers, self.columns, strict=True)
+            if column is not None and header != column.header
+        }
+        notes = {
+            "delimiter": self.delimiter,
+            "encoding": self.encoding and self.encoding.removesuffix("-sig"),
+            "sheet": self.sheet,
+            "header_row": self.row if self.row > 1 else None,
+            "renamed_headers": renamed,
+        }
+        return {name: note for name, note in notes.items() if note}
+
+    def _missing(self) -> LoadError:
+        wanted = ", ".join(repr(column.header) for column in self.missing)
+        found = ", ".join(repr(header) for header in self.headers if header)
+        message = f"mandatory header {wanted} is missing, found {found or 'none'}"
+        unknown = {
+            normalise(header): header
+            for header, column in zip(self.headers, self.columns, strict=True)
+            if column is None and header
+        }
+        for column in self.missing:
+            near = difflib.get_close_matches(normalise(column.header), unknown, n=1, cutoff=0.7)
+            if near:
+                message += f" ({unknown[near[0]]!r} may be meant for {column.header!r})"
+        remedy = "add the column or correct its header"
+        if len(self.headers) == 1 and self.delimiter is not None:
+            remedy += f" (only one column was found: is the delimiter {self.delimiter!r}?)"
+        return LoadError(message, remedy=remedy, row=self.row)
+
+
+def match_headers(source_table: SourceTable, cells: Sequence[str], row: int) -> Layout:
+    """Match the cells of a header row to the columns of a source table; refuses nothing."""
+    known = {
+        normalise(name): column
+        for column in reversed(source_table.columns)
+        for name in (*column.aliases, column.name, column.header)
+    }
+    # A column is also known to be repeated when two of its names occur.
+    positions: dict[str, int] = {}
+    repeated: list[tuple[int, int]] = []
+    headers: list[str] = []
+    columns: list[SourceColumn | None] = []
+    width = 0
+    for position, cell in enumerate(cells, start=1):
+        name = normalise(cell)
+        column = known.get(name) if name else None
+        headers.append(cell.strip("\ufeff") if name else "")
+        columns.append(column)
+        if name:
+            width = position
+            first = positions.setdefault(column.name if column else f" {name}", position)
+            if first != position:
+                repeated.append((first, position))
+    present = {column.name for column in columns if column is not None}
+    return Layout(
+        source_table=source_table,
+        row=row,
+        headers=tuple(headers),
+        columns=tuple(columns),
+        width=width,
+        missing=tuple(
+            column
+            for column in source_table.columns
+            if column.is_mandatory and column.name not in present
+        ),
+        repeated=tuple(repeated),
+    )

@@ -1,0 +1,52 @@
+"""Which source table a file belongs to, by its headers."""
+
+import difflib
+from pathlib import Path
+
+from assay.catalog import Catalog, SourceTable
+from loader.errors import LoadError
+from loader.readers import open_document
+
+
+def find_source(catalog: Catalog, path: Path, explicit_name: str | None = None) -> SourceTable:
+    """The source table that a file belongs to.
+
+    It is the named one or the only one whose mandatory headers all occur in the file.
+
+    Raises:
+        LoadError: There is no such source table, or not exactly one that fits; the message
+            lists the candidates and the headers that each lacks.
+    """
+    names = ", ".join(catalog.source_tables) or "none"
+    if explicit_name is not None:
+        if explicit_name not in catalog.source_tables:
+            near = difflib.get_close_matches(explicit_name, catalog.source_tables, n=1)
+            raise LoadError(
+                f"there is no source table {explicit_name!r}, there is {names}",
+                remedy=f"pass `--source {near[0]}` if that is meant" if near else None,
+            )
+        return catalog.source_tables[explicit_name]
+    fitting: list[SourceTable] = []
+    reasons: list[str] = []
+    with open_document(path) as document:
+        for source_table in catalog.source_tables.values():
+            if document.format not in source_table.formats:
+                reasons.append(f"{source_table.name} takes no {document.format}")
+                continue
+            try:
+                layout = document.layout(source_table)
+            except LoadError as error:
+                reasons.append(f"{source_table.name}: {error.message}")
+                continue
+            if layout.fits:
+                fitting.append(source_table)
+            else:
+                lacks = ", ".join(repr(column.header) for column in layout.missing)
+                reasons.append(f"{source_table.name} lacks {lacks}")
+    if len(fitting) == 1:
+        return fitting[0]
+    if fitting:
+        message = "the headers fit several source tables: " + ", ".join(s.name for s in fitting)
+    else:
+        message = "the headers fit no source table: " + ("; ".join(reasons) or "there is none")
+    raise LoadError(message, remedy="pass `--source NAME` to choose one", file=path.name)

@@ -1,0 +1,123 @@
+"""A warehouse: a prepared database, the loader and dbt on the project's own models."""
+
+import csv
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from dbt.cli.main import dbtRunner
+from dbt.contracts.graph.manifest import Manifest
+from psycopg.rows import dict_row
+
+from assay.catalog import Catalog, read_catalog
+from assay.database import libpq_environment, upgrade
+from loader.copy import load_file
+from tests.conftest import ROOT
+
+HEADER = ["Features", "Identification_level", "ID_InChI", "CAS_number", "Method", "Sample Data"]
+
+# The manifest names the database that it was parsed for: each test's has the same name.
+DATABASE = "warehouse"
+
+
+@pytest.fixture(scope="session")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("target")
+
+
+@pytest.fixture(scope="session")
+def invoke(target: Path) -> Callable[..., Any]:
+    """Runs a dbt command on the project, against the database of a URL; parses once."""
+    manifests: list[Manifest] = []
+
+    def run(url: str, *arguments: str) -> Any:
+        os.environ.update(libpq_environment(url))
+        options = ["--project-dir", str(ROOT), "--profiles-dir", str(ROOT)]
+        options += ["--target-path", str(target), "--log-path", str(target)]
+        runner = dbtRunner(manifest=manifests[0] if manifests else None)
+        result = runner.invoke(["--quiet", *arguments, *options])
+        if not manifests and isinstance(result.result, Manifest):
+            manifests.append(result.result)
+        return result
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def catalog(invoke: Callable[..., Any], target: Path, create_database: Callable[..., str]) -> Catalog:
+    assert invoke(create_database(name=DATABASE), "parse").success
+    return read_catalog(target / "manifest.json")
+
+
+@pytest.fixture(scope="session")
+def prepared(catalog: Catalog, create_database: Callable[..., str]) -> str:
+    """Name of a database with the platform's tables and the raw tables, to be copied."""
+    url = create_database()
+    upgrade(url, catalog)
+    return libpq_environment(url)["PGDATABASE"]
+
+
+@dataclass
+class Warehouse:
+    """A database with everything that the project makes of it."""
+
+    url: str
+    catalog: Catalog
+    folder: Path
+    invoke: Callable[..., Any]
+    connection: psycopg.Connection[dict[str, Any]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.connection = psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
+
+    def load(self, *rows: list[str], name: str = "file.csv", header: list[str] = HEADER) -> int:
+        """Load rows as a CSV file; the load's id."""
+        path = self.folder / name
+        with path.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([header, *rows])
+        return self.load_file(path)
+
+    def load_file(self, path: Path) -> int:
+        source_table = next(iter(self.catalog.source_tables.values()))
+        return load_file(self.url, source_table, path, loaded_by="test").load_id
+
+    def build(self, *arguments: str) -> None:
+        """`dbt build` of models and functions: the tests of the data are tests of their own."""
+        result = self.invoke(
+            self.url,
+            "build",
+            *("--exclude-resource-type", "unit_test", "--exclude-resource-type", "test"),
+            *arguments,
+        )
+        assert result.success, [r.message for r in result.result or []] or result.exception
+
+    def query(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
+        return self.connection.execute(statement, parameters).fetchall()
+
+    def account(self, load_id: int) -> dict[str, Any]:
+        return self.query("select * from journal.accounts where load_id = %s", load_id)[0]
+
+    def rejected(self, load_id: int) -> dict[int, list[str]]:
+        """Names of the rules that each rejected row of a load breaks, by row number."""
+        rows = self.query(
+            "select row_number, rules from rejected.rejected_metabolites where load_id = %s",
+            load_id,
+        )
+        return {row["row_number"]: row["rules"] for row in rows}
+
+
+@pytest.fixture
+def warehouse(
+    catalog: Catalog,
+    prepared: str,
+    create_database: Callable[..., str],
+    invoke: Callable[..., Any],
+    tmp_path: Path,
+) -> Iterator[Warehouse]:
+    made = Warehouse(create_database(prepared, DATABASE), catalog, tmp_path, invoke)
+    yield made
+    made.connection.close()

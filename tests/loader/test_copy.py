@@ -1,0 +1,567 @@
+"""Loading files: what is stored, what is refused, and that both ways of reading agree."""
+
+import csv
+import io
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from assay.catalog import Catalog
+from loader import copy, readers
+from loader.copy import LoadResult, load_file
+from loader.errors import LoadError
+from loader.tables import create_raw_tables
+from tests.loader.conftest import THINGS, column, source
+
+Query = Callable[..., list[dict[str, Any]]]
+Write = Callable[..., Path]
+
+HEADER = "Thing Name,Colour,Weight (g)\n"
+ROWS = (
+    "select _row_number, thing, colour, weight, _malformed, _extra "
+    "from raw.shop__things where _load_id = %s order by _row_number"
+)
+
+
+@pytest.fixture(params=["piped", "row by row"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of reading; a test that uses it holds for each."""
+    if request.param == "row by row":
+        monkeypatch.setattr(readers.CsvFile, "is_pipeable", lambda *_: False)
+    return str(request.param)
+
+
+@pytest.fixture
+def only_piped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails a test whose file is not piped as it is."""
+
+    def fail(*_: object) -> None:
+        raise AssertionError("the file was read row by row")
+
+    monkeypatch.setattr(copy, "_copy_records", fail)
+
+
+@pytest.fixture
+def load(conninfo: str) -> Callable[..., LoadResult]:
+    def run(path: Path, **options: Any) -> LoadResult:
+        return load_file(
+            conninfo, options.pop("source_table", THINGS), path, loaded_by="ann", **options
+        )
+
+    return run
+
+
+@pytest.fixture
+def stored(load: Callable[..., LoadResult], query: Query, write: Write) -> Callable[..., Any]:
+    """Loads content and gives its rows as tuples without `_load_id`."""
+
+    def run(content: str | bytes, **options: Any) -> list[tuple[Any, ...]]:
+        result = load(write(content), force=True, **options)
+        rows = [tuple(row.values()) for row in query(ROWS, [result.load_id])]
+        assert len(rows) == result.rows
+        return rows
+
+    return run
+
+
+def plain(*rows: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+    """Rows that are neither malformed nor have unknown columns."""
+    return [(*row, None, None) for row in rows]
+
+
+# ---------- what is stored
+
+
+def test_a_load_is_recorded(
+    load: Callable[..., LoadResult], query: Query, write: Write, way: str
+) -> None:
+    """A loaded file has one row in raw.loads that says all about it."""
+    content = HEADER + "cup,red,120\npot,blue,\n"
+    result = load(write(content))
+    assert (result.state, result.rows, result.source_table) == ("loaded", 2, "shop.things")
+    assert result.notes == {"delimiter": ",", "encoding": "utf-8"}
+    (record,) = query("select * from raw.loads")
+    assert record["load_id"] == result.load_id
+    assert record["state"] == "loaded"
+    assert record["row_count"] == 2
+    assert record["size_bytes"] == len(content)
+    assert record["sha256"] == __import__("hashlib").sha256(content.encode()).hexdigest()
+    assert record["file_name"] == "things.csv"
+    assert record["loaded_by"] == "ann"
+    assert record["clock"] is not None
+    assert record["started_at"] <= record["finished_at"]
+
+
+def test_row_numbers_are_those_of_a_spreadsheet(stored: Callable[..., Any], way: str) -> None:
+    """The first data row is 2; a record with a line break is one row; each load starts anew."""
+    content = HEADER + 'cup,"dark\nred",120\npot,blue,7\n'
+    expected = plain((2, "cup", "dark\nred", "120"), (3, "pot", "blue", "7"))
+    assert stored(content) == expected
+    assert stored(content) == expected
+
+
+def test_blank_rows_are_positions_but_no_rows(stored: Callable[..., Any], way: str) -> None:
+    """Neither an empty line nor one of empty fields is a row; the numbers go on behind it."""
+    content = HEADER + 'cup,red,1\n,,\npot,blue,2\n"","",\n\n   \njug,tan,3\n,,\n'
+    assert stored(content) == plain(
+        (2, "cup", "red", "1"), (4, "pot", "blue", "2"), (8, "jug", "tan", "3")
+    )
+
+
+@pytest.mark.usefixtures("only_piped")
+def test_rows_of_empty_fields_can_be_piped(stored: Callable[..., Any]) -> None:
+    """The trailing `,,` rows of a spreadsheet do not cost the fast way."""
+    assert stored(HEADER + "cup,red,1\n,,\n,,\n") == plain((2, "cup", "red", "1"))
+
+
+def test_empty_is_null_and_all_else_verbatim(stored: Callable[..., Any], way: str) -> None:
+    """Empty fields are null, quoted or not; nothing is trimmed or taken for a null."""
+    content = HEADER + 'cup,,""\n" x ",NULL,\\N\n=1+1,\\.,0012\n\\.,"a""b",\t\n'
+    assert stored(content) == plain(
+        (2, "cup", None, None),
+        (3, " x ", "NULL", "\\N"),
+        (4, "=1+1", "\\.", "0012"),
+        (5, "\\.", 'a"b', "\t"),
+    )
+
+
+@pytest.mark.usefixtures("only_piped")
+def test_backslash_dot_line_is_data(
+    load: Callable[..., LoadResult], write: Write, conninfo: str, query: Query
+) -> None:
+    """A line `\\.` is a row and does not end the file, piped as it is."""
+    single = source("singles", column("thing"))
+    with psycopg.connect(conninfo) as connection:
+        create_raw_tables(connection, Catalog({}, {single.name: single}))
+    result = load(write("thing\na\n\\.\n\nb\n"), source_table=single)
+    assert result.rows == 3
+    rows = query("select _row_number, thing from raw.shop__singles order by 1")
+    assert [tuple(row.values()) for row in rows] == [(2, "a"), (3, "\\."), (5, "b")]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("last", ["", "end"])
+def test_line_ends(stored: Callable[..., Any], way: str, end: str, last: str) -> None:
+    """LF, CR LF and CR end lines, the last line may do without."""
+    content = end.join(["Thing Name,Colour,Weight (g)", "cup,red,1", 'pot,"b""c",2'])
+    content += end if last else ""
+    assert stored(content) == plain((2, "cup", "red", "1"), (3, "pot", 'b"c', "2"))
+
+
+def test_mixed_line_ends(stored: Callable[..., Any], way: str) -> None:
+    """Line ends may differ within a file."""
+    content = "Thing Name,Colour,Weight (g)\r\ncup,red,1\npot,blue,2\rjug,tan,3\r\n"
+    assert stored(content) == plain(
+        (2, "cup", "red", "1"), (3, "pot", "blue", "2"), (4, "jug", "tan", "3")
+    )
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_delimiter_is_found(stored: Callable[..., Any], way: str, delimiter: str) -> None:
+    """Comma, semicolon and tab are told apart by the header."""
+    lines = (("Thing Name", "Colour", "Weight (g)"), ("cup", '"a,b;c\td"', "1"))
+    content = "".join(delimiter.join(line) + "\n" for line in lines)
+    assert stored(content) == plain((2, "cup", "a,b;c\td", "1"))
+
+
+def test_declared_delimiter_wins(stored: Callable[..., Any]) -> None:
+    """A declared delimiter is used and no other."""
+    things = source("things", *THINGS.columns, delimiter="|")
+    content = "Thing Name|Colour\ncup|a,b\n"
+    assert stored(content, source_table=things) == plain((2, "cup", "a,b", None))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_encodings(stored: Callable[..., Any], way: str, encoding: str) -> None:
+    """UTF-8 with or without a mark and UTF-16 with one are read."""
+    content = (HEADER + "tasse,bleu foncé €,1\n").encode(encoding)
+    assert stored(content) == plain((2, "tasse", "bleu foncé €", "1"))
+
+
+def test_byte_order_mark_before_a_quoted_header(stored: Callable[..., Any], way: str) -> None:
+    """A mark in front of a quote does not become part of the header."""
+    content = b'\xef\xbb\xbf"Thing Name","Colour"\ncup,red\n'
+    assert stored(content) == plain((2, "cup", "red", None))
+
+
+def test_declared_encoding_wins(stored: Callable[..., Any]) -> None:
+    """A file in a declared encoding is read in it."""
+    things = source("things", *THINGS.columns, encoding="cp1252")
+    content = (HEADER + "tasse,foncé,1\n").encode("cp1252")
+    assert stored(content, source_table=things) == plain((2, "tasse", "foncé", "1"))
+
+
+def test_ragged_rows_are_kept(
+    load: Callable[..., LoadResult], query: Query, write: Write, way: str
+) -> None:
+    """A row with too few or too many fields is one raw row; the others load."""
+    result = load(write(HEADER + 'cup,red,1\npot,"b,c"\njug,tan,3,"4"",",5\nmug,tan,6\n'))
+    assert result.rows == 4
+    assert result.notes["malformed_rows"] == 2
+    assert [tuple(row.values()) for row in query(ROWS, [result.load_id])] == [
+        (2, "cup", "red", "1", None, None),
+        (3, None, None, None, 'pot,"b,c"', None),
+        (4, None, None, None, 'jug,tan,3,"4"",",5', None),
+        (5, "mug", "tan", "6", None, None),
+    ]
+
+
+def test_unknown_columns_are_kept(
+    load: Callable[..., LoadResult], query: Query, write: Write
+) -> None:
+    """A column that nobody declared is in `_extra`, also when it has no header."""
+    result = load(write('Batch "Ä",Colour,,Thing Name,\nB1,red,,cup,\n,tan,note,pot,\n'))
+    assert result.notes["unknown_columns"] == ('Batch "Ä"', "column 3")
+    assert [tuple(row.values()) for row in query(ROWS, [result.load_id])] == [
+        (2, "cup", "red", None, None, {'Batch "Ä"': "B1"}),
+        (3, "pot", "tan", None, None, {"column 3": "note"}),
+    ]
+    (record,) = query("select notes from raw.loads")
+    assert record["notes"]["unknown_columns"] == ['Batch "Ä"', "column 3"]
+
+
+def test_empty_trailing_headers_are_ignored(
+    load: Callable[..., LoadResult], query: Query, write: Write
+) -> None:
+    """What Excel leaves right of the data is nothing, whether a row has it or not."""
+    result = load(write("Thing Name,Colour,,\ncup,red,,\npot,tan\njug\n"))
+    assert "unknown_columns" not in result.notes
+    assert [tuple(row.values()) for row in query(ROWS, [result.load_id])] == [
+        (2, "cup", "red", None, None, None),
+        (3, "pot", "tan", None, None, None),
+        (4, None, None, None, "jug", None),
+    ]
+
+
+def test_header_only(load: Callable[..., LoadResult], write: Write, way: str) -> None:
+    """A file without data is a load of 0 rows."""
+    assert load(write(HEADER)).rows == 0
+    assert load(write(HEADER.rstrip(), "other.csv")).rows == 0
+
+
+# ---------- what is refused
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "things.csv: the file is empty; "),
+        (b"\n\n", "things.csv: the file is empty; "),
+        (b"Thing Name,Shape\na,b\n", "things.csv, row 1: mandatory header 'Colour' is missing"),
+        (b"Thing Name,Color\na,b\n", "('Color' may be meant for 'Colour')"),
+        (b"Thing Name|Colour\na|b\n", "is the delimiter ','?"),
+        (
+            b"Thing Name,Colour,thing_name\na,b,c\n",
+            "'Thing Name' of column 1 occurs again as 'thing_name' in column 3",
+        ),
+        (b"Thing Name,Colour\ncup,r\xe9d\n", "row 2: the byte at offset 23 is not valid utf-8"),
+        (
+            b"\xef\xbb\xbfThing Name,Colour\n" + b"cup,red\n" * 9000 + b'"a\nb",r\xe9d\n',
+            "row 9002: the byte at offset 72028 is not valid utf-8",
+        ),
+        (b"Thing Name,Colour\ncup,r\0d\n", "row 2: there is a NUL byte at offset 23"),
+        ("Thing Name,Colour\n".encode("utf-16-le"), "there is a NUL byte at offset 1"),
+        (
+            "Thing Name,Colour\ncup,r\0d\n".encode("utf-16"),
+            "row 2: there is a NUL byte at offset 48",
+        ),
+        (b'Thing Name,Colour\ncup,red\npot,"b\nc\n', "row 3: a quote opens here and never"),
+        (b'Thing Name,Colour\ncup,"re"d\n', "row 2: text follows a closing quote"),
+        (
+            b"Thing Name,Colour\ncup," + b"x" * (readers.MAX_FIELD + 1) + b"\n",
+            "row 2: a field is longer than 1048576 characters",
+        ),
+        (
+            b"Thing Name,Colour\ncup," + b'"' + b"x\n" * readers.MAX_FIELD + b'"\n',
+            "row 2: a field is longer than 1048576 characters",
+        ),
+        (
+            b"Thing Name,Colour\ncup," + b"x" * readers.MAX_LINE + b"\n",
+            "row 2: the line is longer than 8388608 characters",
+        ),
+        (b"PK\x03\x04 and so on", "things.csv: this is a workbook or another zip file"),
+        (bytes.fromhex("d0cf11e0a1b11ae1"), "an old or a password-protected Excel file"),
+    ],
+)
+def test_refused(
+    load: Callable[..., LoadResult],
+    query: Query,
+    write: Write,
+    way: str,
+    content: bytes,
+    sentence: str,
+) -> None:
+    """A refused file leaves no row, but a record with the sentence that was told."""
+    with pytest.raises(LoadError) as refusal:
+        load(write(content))
+    assert sentence in str(refusal.value)
+    assert str(refusal.value).startswith("things.csv")
+    assert refusal.value.remedy
+    assert query("select * from raw.shop__things") == []
+    (record,) = query("select * from raw.loads")
+    assert (record["state"], record["error"]) == ("failed", str(refusal.value))
+    assert record["clock"] is None
+
+
+def test_a_refused_file_can_be_loaded_once_it_is_right(
+    load: Callable[..., LoadResult], query: Query, write: Write
+) -> None:
+    """After a failed load the next one numbers its rows as if nothing had been."""
+    with pytest.raises(LoadError):
+        load(write(HEADER + "cup,red,1\n" * 20000 + 'pot,"a"b,2\n'))
+    result = load(write(HEADER + "cup,red,1\n"))
+    rows = query("select * from raw.shop__things")
+    assert [(row["_row_number"], row["_load_id"]) for row in rows] == [(2, result.load_id)]
+
+
+def test_missing_file(load: Callable[..., LoadResult], tmp_path: Path) -> None:
+    """A path without a file is a sentence, not a traceback."""
+    with pytest.raises(LoadError, match=r"^absent.csv: the file cannot be read \(No such file"):
+        load(tmp_path / "absent.csv")
+
+
+def test_undeclared_format(load: Callable[..., LoadResult], write: Write) -> None:
+    """A source table says which formats it takes."""
+    things = source("things", *THINGS.columns, formats=("xlsx",))
+    with pytest.raises(LoadError, match=r"takes no csv files; save it as xlsx\.$"):
+        load(write(HEADER), source_table=things)
+
+
+def test_unprepared_database(load: Callable[..., LoadResult], write: Write) -> None:
+    """Without its raw table a load says which command makes it."""
+    with pytest.raises(LoadError, match="run `assay db upgrade`"):
+        load(write("a\n"), source_table=source("unknown", column("a")))
+
+
+def test_changed_while_read(
+    load: Callable[..., LoadResult], query: Query, write: Write, way: str
+) -> None:
+    """A file that changes between hashing and copying is refused."""
+    path = write(HEADER + "cup,red,1\n")
+
+    def hash_and_change(path: Path) -> tuple[str, int]:
+        answer = readers.hash_file(path)
+        path.write_text(HEADER + "cup,red,2\n")
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(LoadError, match="changed while"):
+        patch.setattr(copy, "hash_file", hash_and_change)
+        load(path)
+    assert query("select * from raw.shop__things") == []
+
+
+def test_lost_connection(
+    load: Callable[..., LoadResult], query: Query, write: Write, conninfo: str, way: str
+) -> None:
+    """When the server ends the session inside COPY, nothing is visible and the record says so."""
+    path = write(HEADER + "cup,red,1\n" * 400_000)
+
+    def end_session(_bytes: int, _rows: int) -> None:
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            connection.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity where query ~* '^\\s*copy'"
+            )
+
+    with pytest.raises(psycopg.OperationalError):
+        load(path, progress=end_session)
+    assert query("select * from raw.shop__things") == []
+    assert [row["state"] for row in query("select state from raw.loads")] == ["failed"]
+    assert load(path).rows == 400_000
+
+
+# ---------- the same bytes
+
+
+def test_same_bytes_are_no_news(
+    load: Callable[..., LoadResult], query: Query, write: Write
+) -> None:
+    """P1: the latest bytes of a file name, or of the table, are not loaded again."""
+    one, two = HEADER + "cup,red,1\n", HEADER + "pot,blue,2\n"
+    first = load(write(one, "a.csv"))
+    second = load(write(two, "b.csv"))
+    assert load(write(one, "a.csv")).load_id == first.load_id  # latest of its name
+    assert load(write(two, "c.csv")).load_id == second.load_id  # latest of the table
+    again = load(write(two, "b.csv"))
+    assert (again.state, again.rows, again.notes) == ("already loaded", 1, second.notes)
+    assert len(query("select * from raw.loads")) == 2
+    # Older bytes under a new name, or of a name that brought others since, are news.
+    assert load(write(one, "d.csv")).state == "loaded"
+    assert load(write(two, "a.csv")).state == "loaded"
+    assert load(write(one, "a.csv")).state == "loaded"
+
+
+def test_force_loads_again(load: Callable[..., LoadResult], query: Query, write: Write) -> None:
+    """An explicit wish loads the same bytes a second time."""
+    path = write(HEADER + "cup,red,1\n")
+    assert load(path).load_id < load(path, force=True).load_id
+    assert len(query("select * from raw.shop__things")) == 2
+
+
+def test_a_failed_load_does_not_count(
+    load: Callable[..., LoadResult], write: Write, query: Query
+) -> None:
+    """Bytes that were refused are tried again."""
+    for _ in range(2):
+        with pytest.raises(LoadError):
+            load(write("Thing Name\n"))
+    assert len(query("select * from raw.loads where state = 'failed'")) == 2
+
+
+def test_eight_at_once(load: Callable[..., LoadResult], query: Query, write: Write) -> None:
+    """A-24: of eight loads of the same file at once one loads, seven say so."""
+    path = write(HEADER + "cup,red,1\n" * 1000)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda _: load(path), range(8)))
+    assert sorted(result.state for result in results) == ["already loaded"] * 7 + ["loaded"]
+    assert len({result.load_id for result in results}) == 1
+    assert len(query("select * from raw.shop__things")) == 1000
+
+
+def test_clock_order_is_the_order_of_visibility(
+    load: Callable[..., LoadResult], query: Query, write: Write, conninfo: str
+) -> None:
+    """Whoever sees the clock of a load sees all loads with an earlier clock."""
+    others = [source(f"t{number}", *THINGS.columns) for number in range(4)]
+    with psycopg.connect(conninfo) as connection:
+        create_raw_tables(connection, Catalog({}, {table.name: table for table in others}))
+    paths = [
+        write(HEADER + f"cup{number},red,1\n" * (number + 1), f"{number}.csv")
+        for number in range(24)
+    ]
+    is_over = threading.Event()
+    seen: list[list[int]] = []
+
+    def watch() -> None:
+        while not is_over.is_set():
+            seen.append([row["clock"] for row in query("select clock from raw.loads order by 1")])
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: load(paths[i], source_table=others[i % 4]), range(24)))
+    is_over.set()
+    watcher.join()
+    final = [row["clock"] for row in query("select clock from raw.loads order by 1")]
+    assert len(final) == 24
+    for clocks in seen:
+        assert clocks == final[: len(clocks)]
+
+
+def test_progress_is_told(load: Callable[..., LoadResult], write: Write, way: str) -> None:
+    """The last call tells all bytes and all rows."""
+    path = write(HEADER + "cup,red,1\n" * 200_000)
+    calls: list[tuple[int, int]] = []
+    load(path, progress=lambda count, rows: calls.append((count, rows)))
+    assert calls[-1] == (path.stat().st_size, 200_000)
+    assert len(calls) > 1
+    assert calls == sorted(calls)
+
+
+def test_the_name_its_owner_knows(
+    load: Callable[..., LoadResult], query: Query, write: Write
+) -> None:
+    """An upload keeps its name although it lies elsewhere."""
+    load(write(HEADER, "upload-1.tmp"), file_name="mine.csv")
+    assert query("select file_name from raw.loads") == [{"file_name": "mine.csv"}]
+
+
+# ---------- properties
+
+# What PostgreSQL can store, with more of what CSV finds hard.
+text = st.text(
+    st.sampled_from('",;\t\r\n\\. N\ufeff é€')
+    | st.characters(codec="utf-8", exclude_characters="\0"),
+    max_size=12,
+)
+tables = st.lists(st.tuples(text, text, text), max_size=12)
+thorough = settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+@given(rows=tables, end=st.sampled_from(["\n", "\r\n"]), order=st.permutations(range(3)))
+@thorough
+def test_any_table_loads_alike_both_ways(
+    stored: Callable[..., Any], rows: list[tuple[str, ...]], end: str, order: list[int]
+) -> None:
+    """What a CSV writer wrote is stored exactly, in whatever order its columns are."""
+    headers = ("Thing Name", "Colour", "Weight (g)")
+    content = io.StringIO(newline="")
+    writer = csv.writer(content, lineterminator=end)
+    # A field with a lone line end is quoted whatever the terminator: Python 3.11 leaves CR bare.
+    quoting = csv.writer(content, lineterminator=end, quoting=csv.QUOTE_ALL)
+    for row in (headers, *rows):
+        shuffled = [row[index] for index in order]
+        (quoting if any("\r" in field or "\n" in field for field in row) else writer).writerow(
+            shuffled
+        )
+    expected = plain(
+        *(
+            (number, *(field or None for field in row))
+            for number, row in enumerate(rows, start=2)
+            if any(row)
+        )
+    )
+    data = content.getvalue().encode()
+    with pytest.MonkeyPatch.context() as patch:
+        assert stored(data) == expected
+        patch.setattr(readers.CsvFile, "is_pipeable", lambda *_: False)
+        assert stored(data) == expected
+
+
+@given(body=st.text(st.sampled_from('ab",\r\n'), max_size=40))
+@example(body='5" pipe,b,c\nd,e,5" pipe\n')
+@example(body='a,"b"c,d\n')
+@example(body='a,b,c\n"\n')
+@example(body='a"\n,b,c"\n')
+@thorough
+def test_stray_quotes_never_misparse(stored: Callable[..., Any], query: Query, body: str) -> None:
+    """Whatever its quotes, a file loads as Python's strict reader reads it, or is refused."""
+    content = HEADER + body
+    try:
+        oracle = list(csv.reader(io.StringIO(content, newline=""), strict=True))
+    except csv.Error:
+        with pytest.raises(LoadError):
+            stored(content)
+        return
+    expected = []
+    for number, row in enumerate(oracle[1:], start=2):
+        if any(row) and len(row) == 3:
+            expected.append((number, *(field or None for field in row), None, None))
+        elif any(row):
+            line = io.StringIO()
+            csv.writer(line, lineterminator="").writerow(row)
+            expected.append((number, None, None, None, line.getvalue(), None))
+    assert stored(content) == expected
+
+
+@given(
+    body=st.text(st.sampled_from('ab",\n'), max_size=60),
+    size=st.integers(1, 8),
+)
+@settings(max_examples=1000, deadline=None)
+def test_chunks_of_any_size(body: str, size: int, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Bytes that are proven well formed give what Python reads, wherever they are cut."""
+    path = tmp_path_factory.getbasetemp() / "chunks.csv"
+    path.write_text(body, newline="")
+    check = readers.QuoteCheck(",")
+    with pytest.MonkeyPatch.context() as patch, readers.CsvFile(path) as file:
+        patch.setattr(readers, "CHUNK", size)
+        try:
+            piped = b"".join(file.chunks(check))
+        except readers.NotWellFormed:
+            return
+    assert piped == body.encode()
+    rows = list(csv.reader(io.StringIO(body, newline=""), strict=True))
+    assert check.line_ends == len(rows)
+    # Text beside quotes would have been stored otherwise by PostgreSQL.
+    assert all('"' not in field or '""' in body for row in rows for field in row)
