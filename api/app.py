@@ -1,10 +1,9 @@
-"""Puts the application together: `uvicorn api.app:app`, or `serve`."""
+"""Puts the application together: `uvicorn api.app:app` makes it for the project it runs in."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
@@ -18,10 +17,10 @@ from api.errors import SCHEMA, problem_of, respond
 from api.security import Tokens
 from api.users import warm_up
 from assay.catalog import Catalog, read_catalog
+from assay.database import database_url
 from assay.settings import Settings, read_settings
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
-_GRACE_SECONDS = 20
 
 
 def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
@@ -39,7 +38,7 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
         raise ValueError("ASSAY_SECRET is not set: the API cannot sign access tokens without it.")
     tokens = Tokens(settings.assay_secret.get_secret_value())
     catalog = catalog or read_catalog(settings.manifest)
-    database = Database(_database_url(settings))
+    database = Database(database_url(settings))
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -77,30 +76,11 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     return app
 
 
-def serve(settings: Settings) -> None:
-    """Serve on the settings' host and port until SIGTERM; requests under way get 20 seconds."""
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
-        server_header=False,
-        # Nobody's X-Forwarded-For is believed: a page for this machine stays one.
-        proxy_headers=False,
-        timeout_graceful_shutdown=_GRACE_SECONDS,
-    )
-
-
 def __getattr__(name: str) -> FastAPI:
     """Make `app` when uvicorn asks for it, not when a test imports `create_app`."""
     if name == "app":
         return create_app(read_settings())
     raise AttributeError(name)
-
-
-def _database_url(settings: Settings) -> str:
-    if settings.database_url is None:
-        raise ValueError("DATABASE_URL is not set.")
-    return str(settings.database_url)
 
 
 def _allowed(app: FastAPI, request: Request) -> list[str]:

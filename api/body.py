@@ -43,7 +43,7 @@ def parse_object(text: str) -> dict[str, Any]:
     return value
 
 
-def parse_json(text: str) -> Any:
+def parse_json(text: str) -> Any:  # noqa: ANN401 - it is JSON
     """JSON whose every reader sees the same, and PostgreSQL can hold.
 
     Numbers that are not whole become Decimal, with all their digits. Refused: duplicate names,
@@ -91,9 +91,9 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return members
 
 
-def _strings(document: Any) -> Iterator[tuple[str, str]]:
+def _strings(document: object) -> Iterator[tuple[str, str]]:
     """All strings, names of members too, each with a pointer to the outermost member it is in."""
-    waiting: list[tuple[str, int, Any]] = [("#", 0, document)]
+    waiting: list[tuple[str, int, object]] = [("#", 0, document)]
     while waiting:
         pointer, depth, value = waiting.pop()
         if depth > _MAX_DEPTH:

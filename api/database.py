@@ -100,7 +100,7 @@ class Database:
 
 
 async def _answer(
-    connection: asyncpg.Connection[asyncpg.Record], sql: str, values: tuple[object, ...]
+    connection: "asyncpg.Connection[asyncpg.Record]", sql: str, values: tuple[object, ...]
 ) -> asyncpg.Record | None:
     try:
         return await connection.fetchrow(sql, *values)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +15,7 @@ from assay.catalog import Catalog, Entity, Rule
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "2"}
+_AGAIN = (503,)
 
 # The longest prefix of an SQLSTATE decides; all others are 500.
 STATUS_OF_SQLSTATE = {
@@ -41,6 +41,20 @@ STATUS_OF_SQLSTATE = {
 }
 
 _NOT_BUILT = ("3F000", "42P01", "42703")
+# RFC 9110's names; Python's differ between its versions.
+TITLES = {
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    413: "Content Too Large",
+    415: "Unsupported Media Type",
+    422: "Unprocessable Content",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
 _SENTENCES = {
     404: "There is nothing here.",
     405: "This resource does not take this method.",
@@ -79,10 +93,10 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
     ) -> None:
         super().__init__(status, detail)
         self.status = status
-        self.detail = detail or _SENTENCES.get(status) or HTTPStatus(status).phrase
+        self.detail = detail or _SENTENCES[status]
         self.errors = errors
         self.headers = dict(
-            headers or (RETRY_AFTER if status == HTTPStatus.SERVICE_UNAVAILABLE else {})
+            headers or (RETRY_AFTER if status in _AGAIN else {})
         )
 
 
@@ -109,7 +123,8 @@ def problem_of(error: BaseException, catalog: Catalog) -> Problem:
     if isinstance(error, asyncpg.PostgresError):
         return _problem_of_postgres(error, catalog)
     if isinstance(error, HTTPException):
-        return Problem(error.status_code, headers=error.headers)
+        status = error.status_code if error.status_code in _SENTENCES else 500
+        return Problem(status, headers=error.headers)
     if isinstance(error, RequestValidationError):
         return Problem(422, "The request is not valid.")
     return Problem(500)
@@ -172,10 +187,10 @@ def _mentions(expression: str, name: str) -> bool:
 
 
 def respond(request: Request, problem: Problem) -> Response:
-    phrase = HTTPStatus(problem.status).phrase
+    title = TITLES[problem.status]
     document: dict[str, Any] = {
-        "type": f"urn:assay:problem:{phrase.lower().replace(' ', '-')}",
-        "title": phrase,
+        "type": f"urn:assay:problem:{title.lower().replace(' ', '-')}",
+        "title": title,
         "status": problem.status,
         "detail": problem.detail,
         "instance": request.url.path,
@@ -220,6 +235,6 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's `responses` for the problems that an endpoint may answer with."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
-        status: {"description": HTTPStatus(status).phrase, "content": content}
+        status: {"description": TITLES[status], "content": content}
         for status in statuses
     }

@@ -166,7 +166,7 @@ def router_of(catalog: Catalog) -> APIRouter:
         return answer(row["body"])
 
     @router.get(
-        "/{load_id}/rejected",
+        "/{load_id}/rejected",  # noqa: FAST003 - read by _asked_rejected
         summary="List the rejected rows of a load",
         openapi_extra={"parameters": [_PARAMETER]},
         responses={200: {"model": RejectedPage}, **documented(404, *READING)},

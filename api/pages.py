@@ -3,14 +3,14 @@
 import hashlib
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 
 from api.database import Pool
-from api.errors import Problem, documented
+from api.errors import Problem
 
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _OUR_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -80,7 +80,7 @@ def fingerprint(manifest: Path) -> str:
     return hashlib.sha256(manifest.read_bytes()).hexdigest()
 
 
-def router_of(project: Path, manifest: Path) -> APIRouter:
+def router_of(project: Path, manifest: Path) -> APIRouter:  # noqa: C901 - a list of pages
     """The router; the manifest is taken to be the one that the rest of the API was made from."""
     router = APIRouter(include_in_schema=False)
     served = fingerprint(manifest)

@@ -4,6 +4,8 @@ Identifiers and expressions come from the catalog only; all values are bound. A 
 JSON text both ways: PostgreSQL takes it apart by the contract's types and makes the answer.
 """
 
+# ruff: noqa: S608 - identifiers and expressions are the catalog's, values are bound
+
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -159,7 +161,7 @@ def _page(table: str, columns: str, key: str, after: str) -> str:
             case when (select count(*) from page) > $1::integer then (
                 select json_build_array({key})::text from shown order by {key} desc limit 1
             ) end as last
-    """  # noqa: S608 - identifiers of the catalog
+    """
 
 
 def _given(entity: Entity) -> str:
@@ -169,7 +171,7 @@ def _given(entity: Entity) -> str:
     typed = ", ".join(
         f"{quoted(c.name)}::{c.data_type} as {quoted(c.name)}" for c in entity.columns
     )
-    return f"given as (select {typed} from jsonb_to_record($1::jsonb) as document ({taken}))"  # noqa: S608
+    return f"given as (select {typed} from jsonb_to_record($1::jsonb) as document ({taken}))"
 
 
 def _wide(column: Column) -> str:
@@ -179,7 +181,7 @@ def _wide(column: Column) -> str:
 def _proposed(entity: Entity) -> str:
     """The whole row as it is to be: absent fields have the contract's defaults."""
     values = ", ".join(f"{_proposal(c)} as {quoted(c.name)}" for c in entity.columns)
-    return f"proposed as (select {values} from given)"  # noqa: S608
+    return f"proposed as (select {values} from given)"
 
 
 def _proposal(column: Column) -> str:
@@ -213,4 +215,4 @@ def _warnings(entity: Entity) -> str:
         select coalesce(jsonb_agg($4::jsonb -> judged.place order by judged.place), '[]')
         from (values {", ".join(held)}) as judged (place, holds)
         where not judged.holds
-    """  # noqa: S608 - expressions of the contract
+    """

@@ -1,5 +1,7 @@
 """The SQL of load reports. The catalog's words are bound as JSON, so one text serves all."""
 
+# ruff: noqa: S608 - identifiers and expressions are the catalog's, values are bound
+
 from api.query import quoted
 from assay.catalog import SourceTable
 
@@ -26,11 +28,11 @@ def page_of_loads(*, is_first: bool) -> str:
             case when (select count(*) from page) > $1::integer then (
                 select json_build_array(min(load_id))::text from shown
             ) end as last
-    """  # noqa: S608 - constants
+    """
 
 
 def _counted(column: str) -> str:
-    """{rule: count} with the rule's message; one that the contract no longer has has only a name."""
+    """{rule: count} with messages; a rule that the contract no longer has has only a name."""
     return f"""
         coalesce((
             select jsonb_object_agg(counted.key, jsonb_build_object(
@@ -41,7 +43,7 @@ def _counted(column: str) -> str:
             ))
             from jsonb_each(accounts.{column}) as counted
         ), '{{}}') as {column}
-    """  # noqa: S608 - constants
+    """
 
 
 # $1 load, $2 {entity: {rule: {name, message, columns}}}, $3 {source table: [entity]}
@@ -71,7 +73,7 @@ ONE_LOAD = f"""
         from raw.loads
         where load_id = $1::text::bigint
     ) as report
-"""  # noqa: S608 - constants
+"""
 
 SOURCE_OF_LOAD = "select source_table from raw.loads where load_id = $1::text::bigint"
 
@@ -121,4 +123,4 @@ def page_of_rejected(source: SourceTable, *, is_first: bool) -> str:
                 select json_build_array(entity, row_number)::text
                 from shown order by entity desc, row_number desc limit 1
             ) end as last
-    """  # noqa: S608 - identifiers of the catalog
+    """

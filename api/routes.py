@@ -178,5 +178,5 @@ def found(row: Record | None) -> Record:
 
 def _documented_body(model: type[BaseModel], *media_types: str) -> dict[str, Any]:
     schema = {"schema": model.model_json_schema()}
-    content = {media_type: schema for media_type in media_types}
+    content = dict.fromkeys(media_types, schema)
     return {"requestBody": {"required": True, "content": content}}

@@ -25,6 +25,7 @@ from pydantic import (
     WithJsonSchema,
     create_model,
 )
+from pydantic_core import ErrorDetails
 
 from api.errors import Fault, Problem, fault_of_rule, pointer_to
 from assay.catalog import CatalogError, Column, Entity
@@ -34,7 +35,7 @@ def _matching(pattern: str) -> Callable[[Any], Any]:
     """A text in one form only, so that Python and PostgreSQL cannot read it differently."""
     compiled = re.compile(pattern, re.ASCII)
 
-    def check(value: Any) -> Any:
+    def check(value: object) -> str:
         if not isinstance(value, str) or not compiled.fullmatch(value):
             raise ValueError
         return value
@@ -42,13 +43,14 @@ def _matching(pattern: str) -> Callable[[Any], Any]:
     return check
 
 
-def _whole(value: Any) -> Any:
-    # 3.0 is an integer in JSON Schema. The exponent is looked at first: 1e999999 is long as an int.
-    is_small = isinstance(value, Decimal) and value.adjusted() <= 19  # noqa: PLR2004 - digits of a bigint
-    return int(value) if is_small and value == value.to_integral_value() else value
+def _whole(value: object) -> object:
+    # 3.0 is an integer in JSON Schema. The exponent first: as an int, 1e999999 is long.
+    if isinstance(value, Decimal) and value.adjusted() < _BIGINT_DIGITS and value % 1 == 0:
+        return int(value)
+    return value
 
 
-def _number(value: Any) -> Decimal:
+def _number(value: object) -> Decimal:
     if isinstance(value, str) and _DIGITS.fullmatch(value):
         value = Decimal(value)
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
@@ -66,6 +68,7 @@ def _double(value: Decimal) -> Decimal:
     return value
 
 
+_BIGINT_DIGITS = 19
 _DIGITS = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,5})?", re.ASCII)
 _DATE = r"\d{4}-\d\d-\d\d"
 _CLOCK = r"[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)"
@@ -145,7 +148,10 @@ def _type(data_type: str) -> tuple[Any, dict[str, Any]]:
     base = base_type(data_type)
     if base.endswith("[]"):
         annotation, schema = _TYPES[base.removesuffix("[]")]
-        return list[annotation], {"type": "array", "items": schema}
+        return list[annotation], {  # type: ignore[valid-type]
+            "type": "array",
+            "items": schema,
+        }
     return _TYPES[base]
 
 
@@ -248,7 +254,7 @@ def check(entity: Entity, model: type[BaseModel], document: dict[str, Any]) -> N
         raise Problem(422, "The body does not fit.", tuple(faults.values())) from None
 
 
-def _fault(entity: Entity, name: str, error: Any) -> Fault:
+def _fault(entity: Entity, name: str, error: ErrorDetails) -> Fault:
     column = entity.columns_by_name.get(name)
     if column is None:
         return Fault("There is no such field.", pointer_to(name))

@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from typing import Annotated, Any, cast
 from uuid import UUID, uuid4
 
@@ -101,7 +100,7 @@ def _at_least(role: Role) -> Callable[[UUID, Pool], Awaitable[User]]:
             raise unauthenticated("This user is not active.", 'error="invalid_token"')
         if ROLES.index(user.role) < ROLES.index(role):
             raise Problem(
-                HTTPStatus.FORBIDDEN, f"This takes the role {role}; yours is {user.role}."
+                403, f"This takes the role {role}; yours is {user.role}."
             )
         return user
 

@@ -1,8 +1,4 @@
-"""Users and their passwords.
-
-The SQL has PostgreSQL's own placeholders, `$1`: for asyncpg as it is, and for psycopg with
-`psycopg.RawCursor`. Hashing is synchronous; `authenticate` does it in a few threads.
-"""
+"""Users and their passwords. Hashing takes time: the API does it in a few threads."""
 
 import asyncio
 import logging
@@ -28,8 +24,8 @@ USER_BY_NAME = """
 select user_id, username, role, is_active, password_hash from auth.users where username = $1
 """
 USER_BY_ID = "select user_id, username, role from auth.users where user_id = $1 and is_active"
-CREATE_USER = """
-insert into auth.users (username, password_hash, role) values ($1, $2, $3) returning user_id
+_ADD_USER = """
+insert into auth.users (username, password_hash, role) values ({}, {}, {}) returning user_id
 """
 
 # OWASP's parameters (Password Storage Cheat Sheet); `dummy_verify` takes the same time with them.
@@ -68,12 +64,18 @@ def hash_password(password: str) -> str:
     return cast("str", _CONTEXT.hash(_normal_password(password)))
 
 
+def add_user_statement(username: str, password: str, role: str) -> tuple[str, tuple[str, ...]]:
+    """A new user as a statement for psycopg and its values; raises as `hash_password` does."""
+    values = (normal_username(username), hash_password(password), role)
+    return _ADD_USER.format("%s", "%s", "%s"), values
+
+
 async def create_user(database: Database, username: str, password: str, role: Role) -> User:
-    """Raises `ValueError` as `hash_password` does, `asyncpg.UniqueViolationError` for a known name."""
+    """Raises `ValueError` as `hash_password` does, `asyncpg.UniqueViolationError` if it exists."""
     loop = asyncio.get_running_loop()
     hashed = await loop.run_in_executor(_HASHING, hash_password, password)
     name = normal_username(username)
-    row = await database.fetch_row(CREATE_USER, name, hashed, role)
+    row = await database.fetch_row(_ADD_USER.format("$1", "$2", "$3"), name, hashed, role)
     assert row is not None  # noqa: S101 - an insert returns its row
     return User(row["user_id"], name, role)
 

@@ -215,10 +215,9 @@ def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:
     for name, column in node["columns"].items():
         title = _title(column)
         readable = f"{title} cannot be read as {column['data_type']}."
-        implied += [
-            Rule(f"{name}_type", "cast", (name,), readable),
-            Rule(f"{name}_required", "not_null", (name,), f"{title} is mandatory."),
-        ]
+        implied.append(Rule(f"{name}_type", "cast", (name,), readable))
+        if _is_mandatory(column, node):
+            implied.append(Rule(f"{name}_required", "not_null", (name,), f"{title} is mandatory."))
     for constraint in node["constraints"]:
         if constraint["type"] in ("primary_key", "unique"):
             columns = tuple(constraint["columns"])
@@ -226,6 +225,17 @@ def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:
             taken = f"{titles}: another row has this."
             implied.append(Rule(f"{'_'.join(columns)}_unique", "unique", columns, taken))
     return (*rules, *(rule for rule in implied if (rule.kind, rule.columns) not in known))
+
+
+def _is_mandatory(column: dict[str, Any], node: dict[str, Any]) -> bool:
+    """Not null by its contract, or a key that comes from a source."""
+    return any(c["type"] == "not_null" for c in column["constraints"]) or (
+        not column["config"]["meta"].get("server_owned")
+        and any(
+            c["type"] == "primary_key" and column["name"] in c["columns"]
+            for c in node["constraints"]
+        )
+    )
 
 
 def _rule(rule: dict[str, Any]) -> Rule:

@@ -30,6 +30,16 @@ _BLOCK = 1 << 20
 _LOCK = "select pg_advisory_xact_lock(hashtextextended(%s, 0))"
 _CLOCK = "journal.clock"
 
+_SAME_SIZE = """
+select exists (
+    select from raw.loads
+    where
+        source_table = %(source_table)s
+        and state = 'loaded'
+        and size_bytes = %(size_bytes)s
+)
+"""
+
 # The same bytes are no news when they are the latest that this file name brought or the latest
 # of all.
 _EARLIER = """
@@ -184,7 +194,8 @@ def _load(conninfo: str, request: _Request) -> LoadResult:
                 f"{request.source_table.name} takes no {document.format} files",
                 remedy=f"save it as {' or '.join(request.source_table.formats)}",
             )
-        request.sha256, request.size_bytes = hash_file(request.path)
+        before = _stamp(request.path)
+        request.size_bytes = before.size_bytes
         layout = document.layout(request.source_table)
         layout.check()
         with psycopg.connect(conninfo, autocommit=True, client_encoding="utf8") as connection:

@@ -28,7 +28,12 @@ def find_source(catalog: Catalog, path: Path, explicit_name: str | None = None) 
         return catalog.source_tables[explicit_name]
     fitting: list[SourceTable] = []
     reasons: list[str] = []
-    with open_document(path) as document:
+    try:
+        document = open_document(path)
+    except LoadError as error:
+        error.file = path.name
+        raise
+    with document:
         for source_table in catalog.source_tables.values():
             if document.format not in source_table.formats:
                 reasons.append(f"{source_table.name} takes no {document.format}")

@@ -93,7 +93,9 @@ class Warehouse:
             *("--exclude-resource-type", "unit_test", "--exclude-resource-type", "test"),
             *arguments,
         )
-        assert result.success, [r.message for r in result.result or []] or result.exception
+        if not result.success:
+            failed = (r.message for r in result.result or () if r.status == "error")
+            pytest.fail(str(result.exception or "\n".join(failed)))
 
     def query(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
         return self.connection.execute(statement, parameters).fetchall()

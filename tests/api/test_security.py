@@ -1,0 +1,242 @@
+"""Who may do what: tokens, roles, and pages for this machine only."""
+
+import base64
+import json
+import time
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+import jwt
+import psycopg
+import pytest
+from fastapi import FastAPI
+
+from api.security import Tokens
+from api.users import add_user_statement
+from tests.api.conftest import GEMS, PASSWORD, SECRET, Clients, client_of
+
+pytestmark = pytest.mark.anyio
+
+KEY = f"{GEMS}/{UUID(int=0)}"
+ROW = {"json": {"label": "x"}}
+
+# Method, URL, body, what each role gets; the rows and loads do not exist.
+ROUTES: list[tuple[str, str, dict[str, Any], dict[str, int]]] = [
+    ("GET", "/api/v1/auth/me", {}, {"reader": 200, "editor": 200, "admin": 200}),
+    ("GET", GEMS, {}, {"reader": 200, "editor": 200, "admin": 200}),
+    ("POST", GEMS, ROW, {"reader": 403, "editor": 201, "admin": 201}),
+    ("GET", KEY, {}, {"reader": 404, "editor": 404, "admin": 404}),
+    ("PUT", KEY, ROW, {"reader": 403, "editor": 404, "admin": 404}),
+    ("PATCH", KEY, ROW, {"reader": 403, "editor": 404, "admin": 404}),
+    ("DELETE", KEY, {}, {"reader": 403, "editor": 404, "admin": 404}),
+    ("GET", "/api/v1/loads", {}, {"reader": 200, "editor": 200, "admin": 200}),
+    ("GET", "/api/v1/loads/1", {}, {"reader": 404, "editor": 404, "admin": 404}),
+    ("GET", "/api/v1/loads/1/rejected", {}, {"reader": 404, "editor": 404, "admin": 404}),
+]
+IDS = [f"{method} {url}" for method, url, *_ in ROUTES]
+every_route = pytest.mark.parametrize(("method", "url", "body", "expected"), ROUTES, ids=IDS)
+
+
+def claims(**changes: Any) -> dict[str, Any]:
+    now = int(time.time())
+    good = {
+        "exp": now + 900,
+        "nbf": now,
+        "iat": now,
+        "iss": "assay",
+        "aud": "assay api",
+        "sub": str(uuid4()),
+        "jti": "1",
+    }
+    return {name: value for name, value in (good | changes).items() if value is not None}
+
+
+def signed(
+    payload: dict[str, Any], key: str = SECRET, algorithm: str = "HS256", **header: Any
+) -> str:
+    return jwt.encode(payload, key, algorithm, {"typ": "at+jwt"} | header)
+
+
+def tampered(token: str) -> str:
+    """The last but one character carries six bits of the signature."""
+    changed = "A" if token[-2] != "A" else "B"
+    return token[:-2] + changed + token[-1]
+
+
+def unsigned(payload: dict[str, Any]) -> str:
+    parts = ({"alg": "none", "typ": "at+jwt"}, payload)
+    encoded = (base64.urlsafe_b64encode(json.dumps(part).encode()).decode() for part in parts)
+    return ".".join(part.rstrip("=") for part in encoded) + "."
+
+
+def bad_tokens(subject: UUID) -> dict[str, str]:
+    """All but the named fault would do."""
+    now = int(time.time())
+    good = claims(sub=str(subject))
+    other = signed(claims(sub=str(uuid4()))).split(".")
+    header, payload, signature = signed(good).split(".")
+    return {
+        "expired": signed(good | {"exp": now - 31}),
+        "not yet valid": signed(good | {"nbf": now + 40}),
+        "issued in the future": signed(good | {"iat": now + 40}),
+        "tampered signature": tampered(signed(good)),
+        "tampered payload": f"{header}.{other[1]}.{signature}",
+        "no signature": f"{header}.{payload}.",
+        "alg none": unsigned(good),
+        "other algorithm": signed(good, SECRET * 2, "HS512"),
+        "other secret": signed(good, "another secret of more than 32 bytes"),
+        "wrong typ": signed(good, typ="JWT"),
+        "wrong aud": signed(good | {"aud": "other"}),
+        "list of aud": signed(good | {"aud": ["assay api"]}),
+        "wrong iss": signed(good | {"iss": "other"}),
+        "no user id": signed(good | {"sub": "admin"}),
+        "unknown user": signed(good | {"sub": str(uuid4())}),
+        "garbage": "garbage",
+        "dots": "..",
+        "not ascii": "\xfc.\xfc.\xfc",
+        **{f"no {name}": signed(claims(**{"sub": str(subject), name: None})) for name in good},
+    }
+
+
+def test_the_matrix_has_every_route(app: FastAPI) -> None:
+    """Reason: a route outside it is not tested for strangers. Remedy: add it to ROUTES."""
+    documented = {
+        (method.upper(), path)
+        for path, methods in app.openapi()["paths"].items()
+        for method in methods
+        if "/stones" not in path
+    }
+    listed = {
+        (method, url.replace(str(UUID(int=0)), "{key}").replace("loads/1", "loads/{load_id}"))
+        for method, url, *_ in ROUTES
+    }
+    assert documented - listed == {("POST", "/api/v1/auth/login")}
+    assert not listed - documented
+
+
+@every_route
+async def test_anonymous(
+    nobody: httpx.AsyncClient, method: str, url: str, body: dict[str, Any], expected: dict[str, int]
+) -> None:
+    del expected
+    response = await nobody.request(method, url, **body)
+    assert response.status_code == 401
+    assert response.headers["www-authenticate"] == "Bearer"
+
+
+@every_route
+async def test_bad_tokens(
+    app: FastAPI,
+    users: dict[str, UUID],
+    method: str,
+    url: str,
+    body: dict[str, Any],
+    expected: dict[str, int],
+) -> None:
+    """Each is 401 with one and the same answer, which does not say why."""
+    del expected
+    answers = set()
+    async with client_of(app) as client:
+        for fault, token in bad_tokens(users["admin"]).items():
+            headers = {"Authorization": f"Bearer {token}".encode("latin-1")}
+            response = await client.request(method, url, headers=headers, **body)
+            assert response.status_code == 401, fault
+            assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"', fault
+            if fault != "unknown user":
+                answers.add(response.json()["detail"])
+    assert len(answers) == 1
+
+
+@every_route
+async def test_roles(
+    clients: Clients,
+    database: psycopg.Connection[Any],
+    method: str,
+    url: str,
+    body: dict[str, Any],
+    expected: dict[str, int],
+) -> None:
+    for role, status in expected.items():
+        client: httpx.AsyncClient = getattr(clients, role)
+        response = await client.request(method, url, **body)
+        assert response.status_code == status, role
+        database.execute("delete from curated.gems")
+
+
+async def test_another_scheme_is_401(app: FastAPI) -> None:
+    async with client_of(app) as client:
+        response = await client.get(GEMS, auth=("admin", PASSWORD))
+    assert response.status_code == 401
+
+
+async def test_the_role_is_the_databases_at_each_request(
+    app: FastAPI, database: psycopg.Connection[Any], tokens: Tokens
+) -> None:
+    """A token outlives neither a demotion nor a dismissal."""
+    database.execute(*add_user_statement("temp", PASSWORD, "editor"))
+    row = database.execute("select user_id from auth.users where username = 'temp'").fetchone()
+    assert row
+    async with client_of(app, tokens.issue(row["user_id"])) as client:
+        assert (await client.post(GEMS, **ROW)).status_code == 201
+        database.execute("update auth.users set role = 'reader' where username = 'temp'")
+        assert (await client.post(GEMS, **ROW)).status_code == 403
+        assert (await client.get(GEMS)).status_code == 200
+        database.execute("update auth.users set is_active = false where username = 'temp'")
+        assert (await client.get(GEMS)).status_code == 401
+
+
+async def test_strangers_do_not_learn_whether_their_request_was_right(
+    nobody: httpx.AsyncClient,
+) -> None:
+    assert (await nobody.get(f"{GEMS}?limit=x")).status_code == 401
+    assert (await nobody.post(GEMS, content=b"{")).status_code == 401
+    assert (await nobody.get(f"{GEMS}/x")).status_code == 401
+
+
+def test_a_short_secret_is_refused_with_a_sentence() -> None:
+    with pytest.raises(ValueError, match="ASSAY_SECRET has less than 32 bytes"):
+        Tokens("x" * 31)
+
+
+LOCAL = ["/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/openapi.json", "/dbt"]
+
+
+@pytest.mark.parametrize("url", LOCAL)
+@pytest.mark.parametrize(
+    ("address", "headers"),
+    [
+        ("10.0.0.7", {}),
+        ("::ffff:10.0.0.7", {}),
+        ("127.0.0.1", {"Host": "example.org"}),
+        ("127.0.0.1", {"Host": "example.org:8000"}),
+        ("127.0.0.1", {"Host": "localhost.example.org"}),
+        ("127.0.0.1", {"Host": "127.0.0.1.example.org"}),
+        ("127.0.0.1", {"Host": "[::2]:8000"}),
+        ("127.0.0.1", {"Host": ""}),
+        ("127.0.0.1", {"X-Forwarded-For": "127.0.0.1"}),
+        ("127.0.0.1", {"Forwarded": "for=127.0.0.1"}),
+    ],
+)
+async def test_pages_for_this_machine_are_404_elsewhere(
+    app: FastAPI, url: str, address: str, headers: dict[str, str]
+) -> None:
+    """A proxy, or a page whose name resolves to this machine, is elsewhere."""
+    async with client_of(app, client=(address, 5000)) as client:
+        response = await client.get(url, headers=headers)
+    assert response.status_code == 404
+    assert response.json()["detail"] == "There is nothing here."
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"])
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1:8000", "[::1]", "[::1]:8"])
+async def test_pages_for_this_machine_are_there_on_it(
+    app: FastAPI, address: str, host: str
+) -> None:
+    async with client_of(app, client=(address, 5000)) as client:
+        assert (await client.get("/openapi.json", headers={"Host": host})).status_code == 200
+
+
+async def test_the_api_itself_takes_any_host(reader: httpx.AsyncClient) -> None:
+    headers = {"Host": "example.org", "X-Forwarded-For": "10.0.0.7"}
+    assert (await reader.get(GEMS, headers=headers)).status_code == 200

@@ -1,0 +1,161 @@
+"""The contract holds in PostgreSQL, in dbt's tests, and in every model of the project."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.dbt.conftest import Warehouse
+from tests.dbt.test_merge import row
+from tests.dbt.test_rules import INCHI
+
+# For each rule that PostgreSQL enforces, an update after which one of two rows breaks it.
+BREAKING = {
+    "feature_required": "feature = null",
+    "feature_length": "feature = repeat('x', 2001)",
+    "one_row_per_feature": "feature = 'a'",
+    "identification_level_required": "identification_level = null",
+    "identification_level_range": "identification_level = 6",
+    "inchi_or_cas": "id_inchi = null",
+    "inchi_valid": "id_inchi = 'InChI=1S/banana'",
+    "one_feature_per_inchi": f"id_inchi = '{INCHI[0]}'",
+    "cas_number_valid": "cas_number = '56-86-1'",
+    "one_feature_per_cas": "cas_number = '74-82-8'",
+    "method_required": "method = null",
+    "method_filled": "method = ' '",
+    "sample_value_range": "sample_value = 'NaN'",
+    "sample_status_required": "sample_status = null",
+    "sample_status_known": "sample_status = 'lost', sample_value = null",
+    "measured_has_value": "sample_value = null",
+}
+# A dependency is held by the uniqueness of its determinant: without that, two rows may differ.
+DEPENDENCIES = {
+    "one_method_per_feature": "feature = 'a', method = 'LC'",
+    "one_identifier_per_feature": "feature = 'a'",
+}
+
+
+def failing_tests(warehouse: Warehouse) -> dict[str, str]:
+    result = warehouse.invoke(warehouse.url, "test", "--select", "metabolites")
+    tests = (r for r in result.result if r.node.resource_type == "test")
+    return {r.node.name: str(r.status) for r in tests if r.status != "pass"}
+
+
+def rule_names(warehouse: Warehouse) -> set[str]:
+    entity = warehouse.catalog.entities["metabolites"]
+    return {rule.name for rule in entity.rules if rule.kind not in ("cast", "fields")}
+
+
+def test_each_rule_is_a_test_by_name(warehouse: Warehouse) -> None:
+    """`dbt test --select metabolites` lists every rule of the contract under its own name."""
+    warehouse.load(row("a", 0))
+    warehouse.build()
+    result = warehouse.invoke(warehouse.url, "test", "--select", "metabolites")
+    assert result.success
+    names = {r.node.name for r in result.result}
+    provenance = {"repairs_required", "updated_at_required", "updated_by_required"}
+    implied = {"metabolite_id_required", "metabolite_id_unique"}
+    assert rule_names(warehouse) - provenance - implied <= names
+
+
+@pytest.mark.parametrize("rule", [*BREAKING, *DEPENDENCIES])
+def test_rule_fails_without_its_constraint(warehouse: Warehouse, rule: str) -> None:
+    """PostgreSQL refuses the row; with the constraint dropped and the row planted, dbt says so."""
+    warehouse.load(row("a", 0, cas="74-82-8"), row("b", 1))
+    warehouse.build()
+    update = f"update curated.metabolites set {(BREAKING | DEPENDENCIES)[rule]} where feature = 'b'"
+    with pytest.raises(Exception, match="metabolites__|null value in column"):
+        warehouse.connection.execute(update)
+    constraint = rule if rule in BREAKING else "one_row_per_feature"
+    warehouse.connection.execute(
+        f"alter table curated.metabolites drop constraint metabolites__{constraint}"
+    )
+    assert failing_tests(warehouse) == {}
+    warehouse.connection.execute(update)
+    assert failing_tests(warehouse)[rule] == "fail"
+
+
+def test_every_rule_is_tried(warehouse: Warehouse) -> None:
+    """The table above misses no rule that PostgreSQL enforces on a column of the source."""
+    enforced = {
+        r["conname"].removeprefix("metabolites__")
+        for r in warehouse.query(
+            "select conname from pg_constraint where conrelid = to_regclass('curated.metabolites')"
+        )
+    }
+    assert {name for name in enforced if name in rule_names(warehouse)} <= set(BREAKING) | {
+        "repairs_required",
+        "updated_at_required",
+        "updated_by_required",
+        "metabolite_id_unique",
+        "metabolite_id_required",
+    }
+
+
+def test_dropped_constraint_comes_back(warehouse: Warehouse) -> None:
+    """The next build makes the table's constraints equal to the contract's."""
+    warehouse.load(row("a", 0))
+    warehouse.build()
+    names = "select conname from pg_constraint where conrelid = 'curated.metabolites'::regclass"
+    before = {r["conname"] for r in warehouse.query(names)}
+    warehouse.connection.execute(
+        "alter table curated.metabolites drop constraint metabolites__inchi_or_cas,"
+        " add constraint metabolites__foreign check (feature <> 'z')"
+    )
+    warehouse.build()
+    assert {r["conname"] for r in warehouse.query(names)} == before
+
+
+def test_rows_that_break_a_new_rule_stop_the_build(warehouse: Warehouse) -> None:
+    """The build names the rows and leaves the table as it was."""
+    warehouse.load(row("a", 0), row("b", 1))
+    warehouse.build()
+    warehouse.connection.execute(
+        "alter table curated.metabolites drop constraint metabolites__method_filled"
+    )
+    warehouse.connection.execute("update curated.metabolites set method = ' ' where feature = 'b'")
+    with pytest.raises(pytest.fail.Exception, match=r"(?s)break the rule method_filled.*\"feature\": \"b\""):
+        warehouse.build()
+
+
+@pytest.fixture
+def manifest(warehouse: Warehouse, target: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((target / "manifest.json").read_text())
+    return content
+
+
+def test_public_models_keep_the_conventions(manifest: dict[str, Any]) -> None:
+    """Contract, key, description 'One row per', a description on every column, for each mart."""
+    for node in manifest["nodes"].values():
+        if node["config"]["materialized"] != "curated":
+            continue
+        name = node["name"]
+        assert node["config"]["contract"]["enforced"], f"{name}: enforce the contract"
+        assert node["access"] == "public", f"{name}: a mart is public"
+        assert node["description"].startswith("One row per "), f"{name}: say what a row is"
+        for column in node["columns"].values():
+            assert column["description"], f"{name}.{column['name']}: describe it"
+            assert column["data_type"], f"{name}.{column['name']}: give its type"
+
+
+def test_each_rule_has_its_line(manifest: dict[str, Any], warehouse: Warehouse) -> None:
+    """A rule that the contract declares is a visible test; add `- rule: {name: ...}`."""
+    tests = {
+        (node["attached_node"], node["name"])
+        for node in manifest["nodes"].values()
+        if node["resource_type"] == "test"
+    }
+    for unique_id, node in manifest["nodes"].items():
+        for rule in node["config"].get("meta", {}).get("rules", ()):
+            if "cast" not in rule:
+                assert (unique_id, rule["name"]) in tests, f"{unique_id}: no test {rule['name']}"
+            assert rule["message"].strip(), f"{unique_id}: {rule['name']} has no message"
+
+
+def test_each_constraint_has_a_message(manifest: dict[str, Any], warehouse: Warehouse) -> None:
+    """A check is declared as a rule with columns and a message; add it to config.meta.rules."""
+    for node in manifest["nodes"].values():
+        rules = {rule["name"] for rule in node["config"].get("meta", {}).get("rules", ())}
+        for constraint in node.get("constraints", ()):
+            if constraint["type"] == "check":
+                assert constraint["name"] in rules, f"{node['name']}: {constraint['name']}"

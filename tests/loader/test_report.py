@@ -1,0 +1,151 @@
+"""The report of a load and the rows that were rejected."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from assay.catalog import Catalog, Entity, Rule
+from loader.copy import load_file
+from loader.errors import LoadError
+from loader.report import read_rejected, read_report
+from tests.loader.conftest import THINGS
+
+RULES = (
+    Rule("known_colour", "check", ("colour",), "The colour is not known."),
+    Rule("heavy", "check", ("weight",), "That is heavy.", "warn"),
+)
+ENTITY = Entity("things", "curated", "things", "", "", None, ("thing",), (), RULES, (THINGS.name,))
+CATALOG = Catalog({"things": ENTITY}, {THINGS.name: THINGS})
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def loaded(conninfo: str, write: Write) -> int:
+    """Id of a load of four rows: two accepted, one rejected by rules, one malformed."""
+    content = "Thing Name,Colour,Batch\ncup,red,1\n\npot,grue,2\njug\nmug,tan,4\n"
+    return load_file(conninfo, THINGS, write(content), loaded_by="ann").load_id
+
+
+@pytest.fixture
+def judged(conninfo: str, loaded: int) -> int:
+    with psycopg.connect(conninfo) as connection:
+        connection.execute(
+            "insert into journal.accounts (entity, load_id, rows, new, changed, unchanged, "
+            "superseded, duplicates, rejected, rules, repairs, warnings) values "
+            """('things', %s, 4, 2, 0, 0, 0, 0, 2, '{"known_colour": 1, "gone_rule": 1}', """
+            """'{"colour": 3}', '{"heavy": 2}')""",
+            [loaded],
+        )
+        connection.execute(
+            "insert into journal.verdicts values "
+            "('things', %(id)s, 4, '{known_colour,gone_rule}'), "
+            "('things', %(id)s, 5, '{field_count}'), ('others', %(id)s, 2, '{known_colour}')",
+            {"id": loaded},
+        )
+    return loaded
+
+
+def test_report_before_a_build(conninfo: str, loaded: int) -> None:
+    """A load that no entity has taken yet has no entities."""
+    with psycopg.connect(conninfo) as connection:
+        report = read_report(connection, CATALOG, loaded)
+        assert read_report(connection, CATALOG, loaded + 1) is None
+    assert report is not None
+    started_at, finished_at = report.pop("started_at"), report.pop("finished_at")
+    assert started_at < finished_at
+    assert report == {
+        "load_id": loaded,
+        "source_table": "shop.things",
+        "file_name": "things.csv",
+        "state": "loaded",
+        "rows": 4,
+        "loaded_by": "ann",
+        "notes": {
+            "delimiter": ",",
+            "encoding": "utf-8",
+            "unknown_columns": ["Batch"],
+            "malformed_rows": 1,
+        },
+        "error": None,
+        "entities": {},
+    }
+
+
+def test_report_after_a_build(conninfo: str, judged: int) -> None:
+    """Rules and warnings are counted and explained; a rule that is gone by its name."""
+    with psycopg.connect(conninfo) as connection:
+        report = read_report(connection, CATALOG, judged)
+    assert report is not None
+    assert report["entities"] == {
+        "things": {
+            "rows": 4,
+            "new": 2,
+            "changed": 0,
+            "unchanged": 0,
+            "superseded": 0,
+            "duplicates": 0,
+            "rejected": 2,
+            "rules": {
+                "known_colour": {"count": 1, "message": "The colour is not known."},
+                "gone_rule": {"count": 1, "message": "gone_rule"},
+            },
+            "repairs": {"colour": 3},
+            "warnings": {"heavy": {"count": 2, "message": "That is heavy."}},
+        }
+    }
+
+
+def test_report_of_a_failed_load(
+    conninfo: str, write: Write, query: Callable[..., list[dict[str, Any]]]
+) -> None:
+    """A load that failed has the sentence that says why."""
+    with pytest.raises(LoadError) as refusal:
+        load_file(conninfo, THINGS, write(""), loaded_by="ann")
+    (record,) = query("select load_id from raw.loads")
+    with psycopg.connect(conninfo) as connection:
+        report = read_report(connection, CATALOG, record["load_id"])
+    assert report is not None
+    assert (report["state"], report["error"]) == ("failed", str(refusal.value))
+
+
+def test_rejected_rows(conninfo: str, judged: int) -> None:
+    """A rejected row comes as it was, with the rules that it breaks."""
+    with psycopg.connect(conninfo) as connection:
+        rows = read_rejected(connection, CATALOG, judged, "things")
+    known = {"name": "known_colour", "message": "The colour is not known.", "columns": ["colour"]}
+    gone = {"name": "gone_rule", "message": "gone_rule", "columns": []}
+    fields = {"name": "field_count", "message": "field_count", "columns": []}
+    assert rows == [
+        {
+            "row_number": 4,
+            "rules": [known, gone],
+            "row": {"thing": "pot", "colour": "grue", "weight": None},
+            "malformed": None,
+        },
+        {
+            "row_number": 5,
+            "rules": [fields],
+            "row": {"thing": None, "colour": None, "weight": None},
+            "malformed": "jug",
+        },
+    ]
+
+
+def test_pages_of_rejected_rows(conninfo: str, judged: int) -> None:
+    """A page begins behind a row and has a limit; an unknown load has none."""
+
+    def page(load_id: int, limit: int, after_row: int) -> list[int]:
+        with psycopg.connect(conninfo) as connection:
+            rows = read_rejected(
+                connection, CATALOG, load_id, "things", limit=limit, after_row=after_row
+            )
+        return [row["row_number"] for row in rows]
+
+    assert page(judged, 1, 0) == [4]
+    assert page(judged, 1, 4) == [5]
+    assert page(judged, 1, 5) == []
+    assert page(judged + 1, 1, 0) == []

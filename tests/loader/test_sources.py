@@ -1,0 +1,53 @@
+"""Which source table a file belongs to."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from assay.catalog import Catalog
+from loader.errors import LoadError
+from loader.sources import find_source
+from tests.loader.conftest import THINGS, column, source
+
+ORDERS = source("orders", column("customer"), column("total"))
+SALES = source("sales", column("customer"), formats=("xlsx",))
+CATALOG = Catalog({}, {table.name: table for table in (THINGS, ORDERS, SALES)})
+
+Write = Callable[..., Path]
+
+
+def test_the_only_one_that_fits(write: Write) -> None:
+    """A file goes where all mandatory headers occur, whatever its delimiter."""
+    assert find_source(CATALOG, write("Colour;Extra;thing\n")) is THINGS
+    assert find_source(CATALOG, write("customer,total,Colour\n")) is ORDERS
+
+
+def test_none_fits(write: Write) -> None:
+    """When none fits, each candidate is told with what it lacks."""
+    with pytest.raises(LoadError) as refusal:
+        find_source(CATALOG, write("Colour,total\n"))
+    assert str(refusal.value) == (
+        "things.csv: the headers fit no source table: shop.things lacks 'Thing Name'; "
+        "shop.orders lacks 'customer'; shop.sales takes no csv; "
+        "pass `--source NAME` to choose one."
+    )
+
+
+def test_several_fit(write: Write) -> None:
+    """When several fit, they are listed."""
+    with pytest.raises(LoadError, match=r"several source tables: shop.things, shop.orders; pass"):
+        find_source(CATALOG, write("customer,total,Colour,Thing Name\n"))
+
+
+def test_a_name_is_taken_at_its_word(write: Write) -> None:
+    """A named source table is used; an unknown name is answered with those that exist."""
+    assert find_source(CATALOG, write("a\n"), "shop.orders") is ORDERS
+    with pytest.raises(LoadError, match=r"there is shop.things, shop.orders, shop.sales; pass"):
+        find_source(CATALOG, write("a\n"), "shop.order")
+
+
+def test_unreadable(write: Write) -> None:
+    """What is no file of a known format is refused as such."""
+    with pytest.raises(LoadError, match=r"^things.ods: .ods files are not read; save it as"):
+        find_source(CATALOG, write("a\n", "things.ods"))

@@ -1,0 +1,227 @@
+"""Reading XLSX: sheets, headers, cells, and what is refused."""
+
+import datetime as dt
+import io
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import xlsxwriter  # type: ignore[import-untyped]
+
+from loader import workbooks
+from loader.copy import LoadResult, load_file
+from loader.errors import LoadError
+from loader.readers import open_document
+from loader.workbooks import Workbook, to_text
+from tests.loader.conftest import THINGS, source
+
+Rows = list[list[Any]]
+HEADER = ["Thing Name", "Colour", "Weight (g)"]
+DATA = source("things", *THINGS.columns, sheet="Data to upload")
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a workbook: sheets by name, each with rows, from a given cell on."""
+
+    def run(name: str = "things.xlsx", left: int = 0, top: int = 0, **sheets: Rows) -> Path:
+        book = xlsxwriter.Workbook(tmp_path / name, {"default_date_format": "yyyy-mm-dd"})
+        for sheet, rows in sheets.items():
+            page = book.add_worksheet(sheet.replace("_", " "))
+            for number, row in enumerate(rows):
+                for position, cell in enumerate(row):
+                    if cell == "#N/A":
+                        page.write_formula(top + number, left + position, "=NA()", None, cell)
+                    else:
+                        page.write(top + number, left + position, cell)
+        book.close()
+        return tmp_path / name
+
+    return run
+
+
+@pytest.fixture
+def stored(conninfo: str, query: Callable[..., list[dict[str, Any]]]) -> Callable[..., Any]:
+    def run(path: Path, **options: Any) -> tuple[LoadResult, list[tuple[Any, ...]]]:
+        table = options.pop("source_table", THINGS)
+        result = load_file(conninfo, table, path, loaded_by="ann", force=True)
+        rows = query(
+            "select _row_number, thing, colour, weight, _extra from raw.shop__things "
+            "where _load_id = %s order by 1",
+            [result.load_id],
+        )
+        return result, [tuple(row.values()) for row in rows]
+
+    return run
+
+
+def rezip(path: Path, part: str, change: Callable[[bytes], bytes]) -> Path:
+    """Write a workbook anew with one part changed."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    parts[part] = change(parts[part])
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ("0012", "0012"),
+        ("", ""),
+        (2.0, "2"),
+        (-0.0, "0"),
+        (3, "3"),
+        (0.016771177, "0.016771177"),
+        (0.1, "0.1"),
+        (1e22, "10000000000000000000000"),
+        (123456789012345.0, "123456789012345"),
+        (True, "TRUE"),
+        (False, "FALSE"),
+        (dt.date(2020, 1, 2), "2020-01-02"),
+        (dt.datetime(2020, 1, 2, 3, 4, 5), "2020-01-02T03:04:05"),  # noqa: DTZ001
+        (dt.time(3, 4), "03:04:00"),
+        (dt.timedelta(hours=36, minutes=5, seconds=6), "PT36H5M6S"),
+    ],
+)
+def test_text_of_a_cell(cell: workbooks.Cell, text: str) -> None:
+    """Each type of cell has one text."""
+    assert to_text(cell) == text
+
+
+def test_cells_and_row_numbers(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
+    """Rows have the numbers of the spreadsheet, wherever the header is; blank ones are left out."""
+    rows = [
+        ["A title"],
+        [],
+        [*HEADER, "Batch", None],
+        ["cup", "0012", 0.016771177, dt.date(2020, 1, 2)],
+        [],
+        ["pot", True, 2.0],
+        ["jug", "#N/A", "#N/A"],
+    ]
+    result, found = stored(make(left=2, top=3, Page=rows))
+    assert found == [
+        (7, "cup", "0012", "0.016771177", {"Batch": "2020-01-02"}),
+        (9, "pot", "TRUE", "2", None),
+        (10, "jug", "#N/A", "#N/A", None),
+    ]
+    assert result.rows == 3
+    assert result.notes == {"sheet": "Page", "header_row": 6, "unknown_columns": ("Batch",)}
+
+
+def test_declared_sheet(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
+    """The declared sheet is read, however its name is spelt, although another fits as well."""
+    path = make(Other=[HEADER, ["cup", "red", 1]], data_TO_upload=[HEADER, ["pot", "tan", 2]])
+    result, found = stored(path, source_table=DATA)
+    assert found == [(2, "pot", "tan", "2", None)]
+    assert result.notes["sheet"] == "data TO upload"
+
+
+def test_the_only_sheet_that_fits(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
+    """Without the declared sheet it is the one with the header."""
+    path = make(Help=[["Read me"]], Empty=[], Values=[["thing", "colour"], ["cup", "red"]])
+    assert stored(path, source_table=DATA)[1] == [(2, "cup", "red", None, None)]
+
+
+@pytest.mark.parametrize(
+    ("sheets", "sentence"),
+    [
+        ({"A": [["x"]], "B": [["y"]]}, "no sheet has a header row with all mandatory headers of"),
+        ({"A": [HEADER], "B": [HEADER]}, "several sheets have a header row .* are 'A', 'B'"),
+        ({"A": [["Thing Name"]]}, "row 1: mandatory header 'Colour' is missing"),
+        ({"A": []}, "mandatory header 'Thing Name', 'Colour' is missing, found none"),
+        ({"A": [["x"]] * 50 + [HEADER]}, "is missing"),
+        ({"A": [[*HEADER, "colour"]]}, "of column 2 occurs again as 'colour' in column 4"),
+    ],
+)
+def test_headers_refused(
+    make: Callable[..., Path], stored: Callable[..., Any], sheets: dict[str, Rows], sentence: str
+) -> None:
+    """Without exactly one header row that fits the file is refused."""
+    with pytest.raises(LoadError, match=sentence):
+        stored(make(**sheets))
+
+
+def test_formula_without_result(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
+    """A-52: a formula whose result was never stored is refused and not loaded as empty."""
+    path = make(A=[HEADER, ["cup", "red", "=1+1"]])
+    sheet = "xl/worksheets/sheet1.xml"
+    assert stored(path)[1] == [(2, "cup", "red", "0", None)]
+    rezip(path, sheet, lambda xml: xml.replace(b"</f><v>0</v>", b"</f><v></v>"))
+    with pytest.raises(LoadError, match="row 2, column C: the cell holds a formula without its"):
+        stored(path)
+
+
+def test_damaged(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
+    """A workbook that is cut or lacks parts is refused in a sentence."""
+    path = make(A=[HEADER])
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(LoadError, match="the workbook cannot be read"):
+        stored(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.txt", "no workbook")
+    with pytest.raises(LoadError, match="the workbook cannot be read"):
+        stored(path)
+    path.write_bytes(content)
+    rezip(path, "xl/worksheets/sheet1.xml", lambda xml: xml[: len(xml) // 2])
+    with pytest.raises(LoadError, match="the workbook cannot be read"):
+        stored(path)
+
+
+def test_names_and_content_agree(make: Callable[..., Path], write: Callable[..., Path]) -> None:
+    """A-51: each kind of file that cannot be read has a message of its own."""
+    workbook = make(A=[HEADER]).read_bytes()
+    for content, name, sentence in (
+        (b"a,b\n", "a.xlsx", "ends in .xlsx but it is no workbook; rename it to .csv"),
+        (workbook, "a.csv", "a workbook or another zip file, not text; rename it to .xlsx"),
+        (workbook, "a.xlsm", ".xlsm files are not read; save it as .xlsx or CSV"),
+        (bytes.fromhex("d0cf11e0a1b11ae1"), "a.xlsx", "old or a password-protected Excel file"),
+        (bytes.fromhex("d0cf11e0a1b11ae1"), "a.xls", "old or a password-protected Excel file"),
+    ):
+        with pytest.raises(LoadError, match=re.escape(sentence)):
+            open_document(write(content, name))
+
+
+def test_zip_bomb(write: Callable[..., Path]) -> None:
+    """What unpacks to more than 200 MB is refused, also when the zip lies about its sizes."""
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", bytes(workbooks.MAX_UNPACKED + 1))
+    honest = bomb.getvalue()
+    size = (workbooks.MAX_UNPACKED + 1).to_bytes(4, "little")
+    lying = honest.replace(size, (1000).to_bytes(4, "little"))
+    assert lying != honest
+    for content in (honest, lying):
+        with pytest.raises(LoadError, match="more than 200 MB; save the sheet as CSV"):
+            Workbook(write(content, "bomb.xlsx"))
+
+
+def test_too_many_parts(write: Callable[..., Path]) -> None:
+    """A zip of more than 1,000 parts is refused."""
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w") as archive:
+        for number in range(workbooks.MAX_ENTRIES + 1):
+            archive.writestr(str(number), b"")
+    with pytest.raises(LoadError, match="more than 1000 parts; save the sheet as CSV"):
+        Workbook(write(bomb.getvalue(), "bomb.xlsx"))
+
+
+def test_cells_far_apart(make: Callable[..., Path]) -> None:
+    """Two cells in opposite corners would need memory for all between them."""
+    path = make(A=[HEADER])
+    rezip(
+        path,
+        "xl/worksheets/sheet1.xml",
+        lambda xml: xml.replace(
+            b"</sheetData>", b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+        ),
+    )
+    with Workbook(path) as book, pytest.raises(LoadError, match="far below or far right"):
+        book.layout(THINGS)
