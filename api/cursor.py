@@ -20,7 +20,14 @@ _LIMIT = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 50}
 _IN_QUOTES = ("text", "uuid", "date", "timestamptz")
 
 # Text, and judged by `read_page`: FastAPI would go on to the next dependency after a wrong one.
-Limit = Annotated[str, Query(description="Rows on a page.", json_schema_extra=_LIMIT)]
+Limit = Annotated[
+    str,
+    Query(
+        default_factory=lambda: str(_LIMIT["default"]),
+        description="Rows on a page.",
+        json_schema_extra=_LIMIT,
+    ),
+]
 Cursor = Annotated[str, Query(description="`next` of the page before; empty for the first page.")]
 
 

@@ -95,9 +95,7 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         self.status = status
         self.detail = detail or _SENTENCES[status]
         self.errors = errors
-        self.headers = dict(
-            headers or (RETRY_AFTER if status in _AGAIN else {})
-        )
+        self.headers = dict(headers or (RETRY_AFTER if status in _AGAIN else {}))
 
 
 def pointer_to(name: str) -> str:
@@ -234,7 +232,4 @@ SCHEMA: dict[str, Any] = {
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's `responses` for the problems that an endpoint may answer with."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {
-        status: {"description": TITLES[status], "content": content}
-        for status in statuses
-    }
+    return {status: {"description": TITLES[status], "content": content} for status in statuses}

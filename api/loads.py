@@ -109,7 +109,7 @@ class RejectedPage(BaseModel):
 
 
 async def _asked_loads(
-    request: Request, _subject: Subject, limit: Limit = "50", cursor: Cursor = ""
+    request: Request, _subject: Subject, limit: Limit, cursor: Cursor = ""
 ) -> Page:
     return read_page(request, limit, cursor, (_ID_TYPE,))
 
@@ -120,7 +120,7 @@ async def _asked_load(request: Request, _subject: Subject) -> str:
 
 
 async def _asked_rejected(
-    request: Request, _subject: Subject, limit: Limit = "50", cursor: Cursor = ""
+    request: Request, _subject: Subject, limit: Limit, cursor: Cursor = ""
 ) -> tuple[str, Page]:
     page = read_page(request, limit, cursor, (TypeAdapter(str), _ID_TYPE))
     return read_key(_ID, _ID_TYPE, request.path_params["load_id"]), page

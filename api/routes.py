@@ -36,7 +36,7 @@ class Requests:
         self._adapter = adapter_of(self._key)
 
     async def page(
-        self, request: Request, _subject: Subject, limit: Limit = "50", cursor: Cursor = ""
+        self, request: Request, _subject: Subject, limit: Limit, cursor: Cursor = ""
     ) -> Page:
         return read_page(request, limit, cursor, (self._adapter,))
 

@@ -99,9 +99,7 @@ def _at_least(role: Role) -> Callable[[UUID, Pool], Awaitable[User]]:
         if user is None:
             raise unauthenticated("This user is not active.", 'error="invalid_token"')
         if ROLES.index(user.role) < ROLES.index(role):
-            raise Problem(
-                403, f"This takes the role {role}; yours is {user.role}."
-            )
+            raise Problem(403, f"This takes the role {role}; yours is {user.role}.")
         return user
 
     return authorize

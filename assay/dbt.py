@@ -55,7 +55,7 @@ def run(
 
     os.environ.update(environment)
     callbacks = [_reporter(on_progress)] if on_progress else []
-    result = dbtRunner(callbacks=callbacks).invoke(["--quiet", *arguments, *_options(settings)])
+    result = dbtRunner(callbacks=callbacks).invoke(["--log-level", "none", *arguments, *_options(settings)])
     if not result.success:
         raise BuildError(_failures(result))
 

@@ -38,7 +38,7 @@ def print_loads(
                 _print_counts(console, account)
                 if account["rejected"]:
                     rejected = read_rejected(
-                        connection, catalog, result.load_id, entity, REJECTED_SHOWN
+                        connection, catalog, result.load_id, entity, limit=REJECTED_SHOWN
                     )
                     console.print(_rejected(entity, rejected, account["rejected"]))
 

@@ -99,11 +99,10 @@ def open_document(path: Path, name: str | None = None) -> Document:
     return Workbook(path) if is_workbook else CsvFile(path)
 
 
-def hash_file(path: Path) -> tuple[str, int]:
-    """Hexadecimal sha256 and size in bytes of a file."""
+def hash_file(path: Path) -> str:
+    """Hexadecimal sha256 of a file."""
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return digest.hexdigest(), file.tell()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class CsvFile:

@@ -19,9 +19,9 @@ _CREATE = """
 create sequence if not exists {sequence} cache 1000;
 
 create table if not exists {table} (
-    {columns},
     _load_id bigint not null default current_setting('assay.load_id')::bigint,
     _row_number bigint not null default nextval({sequence_name}),
+    {columns},
     _malformed text,
     _extra jsonb
 );

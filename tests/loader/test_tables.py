@@ -28,10 +28,10 @@ def test_all_source_columns_are_text(conninfo: str, query: Query) -> None:
     with psycopg.connect(conninfo) as connection:
         create_raw_tables(connection, catalog_of("select", 'a"b'))
     assert [tuple(row.values()) for row in query(COLUMNS, ['shop__odd"s'])] == [
-        ("select", "text", "YES"),
-        ('a"b', "text", "YES"),
         ("_load_id", "bigint", "NO"),
         ("_row_number", "bigint", "NO"),
+        ("select", "text", "YES"),
+        ('a"b', "text", "YES"),
         ("_malformed", "text", "YES"),
         ("_extra", "jsonb", "YES"),
     ]
@@ -44,7 +44,7 @@ def test_new_columns_are_added(conninfo: str, query: Query) -> None:
         create_raw_tables(connection, catalog_of("a", "c"))
         create_raw_tables(connection, catalog_of("a", "c"))
     names = [row["column_name"] for row in query(COLUMNS, ['shop__odd"s'])]
-    assert names == ["a", "b", "_load_id", "_row_number", "_malformed", "_extra", "c"]
+    assert names == ["_load_id", "_row_number", "a", "b", "_malformed", "_extra", "c"]
     indexes = query("select 1 from pg_indexes where tablename = %s", ['shop__odd"s'])
     assert len(indexes) == 1
 

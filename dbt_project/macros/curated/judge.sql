@@ -152,25 +152,20 @@
     repaired in, and each warning given. -#}
 {% macro notes_of(contract, staged) -%}
     {%- set warnings = contract_rules(contract) | selectattr('severity', 'equalto', 'warn') | list -%}
-    {%- set counted = query("
-        select
-            coalesce((
-                select jsonb_object_agg(repaired, repairs)
-                from (
-                    select split_part(repair, ': ', 1) as repaired, count(*) as repairs
-                    from " ~ staged ~ ", unnest(repairs) as repair
-                    where repairs <> '{}'
-                    group by 1
-                ) as repaired
-            ), '{}')::text,
-            (
-                select jsonb_strip_nulls(jsonb_build_object(
-                    " ~ warnings_counted(warnings) ~ "
-                ))
-                from " ~ staged ~ "
-            )::text
-    ")[0] -%}
-    {{ return({'repairs': counted[0], 'warnings': counted[1]}) }}
+    {%- set warned = query("
+        select jsonb_strip_nulls(jsonb_build_object(" ~ warnings_counted(warnings) ~ "))::text
+        from " ~ staged
+    )[0][0] -%}
+    {%- set repaired = query("
+        select coalesce(jsonb_object_agg(repaired, rows), '{}')::text
+        from (
+            select split_part(repair, ': ', 1) as repaired, count(*) as rows
+            from " ~ staged ~ ", unnest(repairs) as repair
+            where repairs <> '{}'
+            group by 1
+        ) as counted
+    ")[0][0] if 'repairs' in contract.columns else '{}' -%}
+    {{ return({'repairs': repaired, 'warnings': warned}) }}
 {%- endmacro %}
 
 {% macro warnings_counted(warnings) -%}

@@ -1,0 +1,242 @@
+"""The pool: it comes back after whatever PostgreSQL does, and nothing is half done meanwhile."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import asyncpg
+import httpx
+import psycopg
+import pytest
+from fastapi import FastAPI
+
+from api import database as module
+from api.database import Database
+from api.errors import Problem
+from assay import postgres
+from tests.api.conftest import GEMS
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def pool(url: str, **options: Any) -> AsyncIterator[Database]:
+    database = Database(url, **options)
+    await database.connect()
+    try:
+        yield database
+    finally:
+        await database.disconnect()
+
+
+async def value_of(database: Database, sql: str) -> Any:
+    row = await database.fetch_row(sql)
+    assert row
+    return row[0]
+
+
+async def test_the_settings_of_a_connection(database_url: str) -> None:
+    """The lock timeout comes before the statement timeout, which counts the wait for locks too."""
+    async with pool(database_url) as database:
+        assert await value_of(database, "show lock_timeout") == "5s"
+        assert await value_of(database, "show statement_timeout") == "10s"
+        assert await value_of(database, "show timezone") == "UTC"
+
+
+async def test_a_url_of_a_unix_socket_keeps_its_port(tmp_path: Path) -> None:
+    """`databases` itself would connect to port 5432 there."""
+    host = quote(str(tmp_path), safe="")
+    database = Database(f"postgresql://assay@/assay?host={host}&port=5499")
+    await database.connect()
+    seen: list[str] = []
+    server = await asyncio.start_unix_server(
+        lambda _, writer: (seen.append("connected"), writer.close()),
+        tmp_path / ".s.PGSQL.5499",
+    )
+    async with server:
+        with pytest.raises(asyncpg.PostgresConnectionError):
+            await database.fetch_row("select 1")
+    assert seen
+    await database.disconnect()
+
+
+async def test_a_url_may_need_escapes(database_url: str) -> None:
+    """Names and passwords with all that a URL gives a meaning to."""
+    name, password = "a@b:c/d?e#f%g h", "p@ss:w/o?r#d%41 ü"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            psycopg.sql.SQL("create role {} login password {}").format(
+                psycopg.sql.Identifier(name), psycopg.sql.Literal(password)
+            )
+        )
+        connection.execute(
+            psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(name))
+        )
+        escaped = quote(name, safe="")
+        url = urlsplit(database_url)
+        there = f"postgresql://{escaped}:{quote(password, safe='')}@/{escaped}?{url.query}"
+        async with pool(there) as database:
+            assert await value_of(database, "select current_user") == name
+            assert await value_of(database, "select current_database()") == name
+        drop = "drop database {0}; drop role {0}".split("; ")
+        for statement in drop:
+            connection.execute(psycopg.sql.SQL(statement).format(psycopg.sql.Identifier(name)))
+
+
+async def test_a_lock_that_is_held_too_long_is_503_and_changes_nothing(
+    app: FastAPI, editor: httpx.AsyncClient, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = (await editor.post(GEMS, json={"label": "a"})).json()
+    async with pool(database_url, lock_timeout="100ms") as impatient:
+        monkeypatch.setitem(app.state._state, "database", impatient)
+        with psycopg.connect(database_url) as build:
+            build.execute("lock table curated.gems in share row exclusive mode")
+            response = await editor.patch(f"{GEMS}/{row['gem_id']}", json={"grade": 1})
+            assert response.status_code == 503
+            assert int(response.headers["retry-after"]) > 0
+            assert (await editor.get(f"{GEMS}/{row['gem_id']}")).json()["grade"] == 3
+        assert (await editor.patch(f"{GEMS}/{row['gem_id']}", json={"grade": 1})).status_code == 200
+
+
+async def test_a_statement_that_takes_too_long_is_504(
+    app: FastAPI, reader: httpx.AsyncClient, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pool(database_url, statement_timeout="100ms") as impatient:
+        monkeypatch.setitem(app.state._state, "database", impatient)
+        with psycopg.connect(database_url) as other:
+            other.execute("lock table curated.gems in access exclusive mode")
+            assert (await reader.get(GEMS)).status_code == 504
+        assert (await reader.get(GEMS)).status_code == 200
+
+
+@pytest.mark.parametrize("failures", [1, 3, 4])
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.SerializationError,
+        asyncpg.DeadlockDetectedError,
+        asyncpg.InvalidCachedStatementError,
+    ],
+)
+async def test_a_passing_conflict_is_tried_again_three_times(
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[asyncpg.PostgresError],
+    failures: int,
+) -> None:
+    left = failures
+    answer = module._answer
+
+    async def fail(*arguments: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            raise error
+        return await answer(*arguments)
+
+    monkeypatch.setattr(module, "_answer", fail)
+    async with pool(database_url) as database:
+        if failures <= 3:
+            assert await value_of(database, "select 1") == 1
+        else:
+            with pytest.raises(error):
+                await database.fetch_row("select 1")
+
+
+async def test_a_deadlock_ends_in_two_successes(database_url: str) -> None:
+    """PostgreSQL ends one of the two, and that one is tried again."""
+    ours = "select pg_advisory_xact_lock(1), pg_sleep(0.3), pg_advisory_xact_lock(2)"
+    async with pool(database_url, deadlock_timeout="10ms") as database:
+        with psycopg.connect(database_url) as other:
+            other.execute("set deadlock_timeout = '60s'")
+            other.execute("select pg_advisory_xact_lock(2)")
+            both = asyncio.create_task(database.fetch_row(ours))
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(other.execute, "select pg_advisory_xact_lock(1)")
+            other.commit()
+            assert await both is not None
+
+
+async def test_a_pool_in_use_is_503_and_recovers(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "ACQUIRE_SECONDS", 0.1)
+    async with pool(database_url, max_size=1) as database:
+        slow = asyncio.create_task(database.fetch_row("select pg_sleep(0.5)"))
+        await asyncio.sleep(0.05)
+        with pytest.raises(Problem) as refused:
+            await database.fetch_row("select 1")
+        assert refused.value.status == 503
+        await slow
+        assert await value_of(database, "select 1") == 1
+
+
+async def test_no_slot_is_lost_when_a_commit_fails(database_url: str) -> None:
+    """`databases` loses one each time that its own transaction fails to commit."""
+    async with pool(database_url, max_size=2) as database:
+        for _ in range(10):
+            with pytest.raises(asyncpg.ForeignKeyViolationError):
+                await database.fetch_row(
+                    "insert into curated.gems values (gen_random_uuid(), 'x', 1, null, null, null,"
+                    " null, null, null, null, null, null, 'unweighed', 'nowhere', '{}', now(), '')"
+                )
+        assert await value_of(database, "select count(*) from curated.gems") == 0
+
+
+async def test_no_slot_is_lost_when_connections_are_cut(database_url: str) -> None:
+    async with pool(database_url, max_size=2, application_name="to be cut") as database:
+        for _ in range(5):
+            slow = [asyncio.create_task(database.fetch_row("select pg_sleep(5)")) for _ in "12"]
+            await asyncio.sleep(0.2)
+            with psycopg.connect(database_url) as other:
+                other.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where application_name = 'to be cut'"
+                )
+            for result in await asyncio.gather(*slow, return_exceptions=True):
+                assert isinstance(result, Problem | asyncpg.PostgresConnectionError)
+        assert await value_of(database, "select 1") == 1
+
+
+async def test_no_slot_is_lost_when_a_request_is_cancelled(database_url: str) -> None:
+    async with pool(database_url, max_size=2) as database:
+        for _ in range(10):
+            slow = asyncio.create_task(database.fetch_row("select pg_sleep(5)"))
+            await asyncio.sleep(0.02)
+            slow.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await slow
+        assert await value_of(database, "select 1") == 1
+
+
+async def test_a_server_that_stops_and_starts_is_503_then_as_before(tmp_path: Path) -> None:
+    """Also one that was not there at the start."""
+    address = postgres.Address(str(postgres.socket_directory(tmp_path)))
+    async with pool(address.url) as database:
+        for _ in range(2):
+            with pytest.raises(Problem) as refused:
+                await database.fetch_row("select 1")
+            assert refused.value.status == 503
+            await asyncio.to_thread(postgres.start, tmp_path)
+            try:
+                assert await value_of(database, "select 1") == 1
+            finally:
+                await asyncio.to_thread(postgres.stop, tmp_path)
+
+
+async def test_a_server_that_hangs_is_504_within_the_limit(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's own timeout cannot come: the client's does."""
+    monkeypatch.setattr(module, "COMMAND_SECONDS", 0.3)
+    async with pool(database_url, statement_timeout="0") as database:
+        begun = time.monotonic()
+        with pytest.raises(Problem) as refused:
+            await database.fetch_row("select pg_sleep(20)")
+        assert refused.value.status == 504
+        assert time.monotonic() - begun < 5
+        assert await value_of(database, "select 1") == 1

@@ -1,0 +1,94 @@
+"""Copies of the project, and the `assay` command run on them as people run it."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.conftest import ROOT
+
+PASSWORD = "correct horse battery staple"  # noqa: S105
+COPIED = ("dbt_project", "dbt_project.yml", "profiles.yml", "data")
+
+
+@dataclass
+class Project:
+    """A copy of the dbt project, of which a test may change anything."""
+
+    folder: Path
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        python = {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+        return kept | python | {"ADMIN_PASSWORD": PASSWORD} | variables
+
+    def assay(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "assay", *arguments],
+            cwd=self.folder,
+            env=self.environment(COLUMNS="200", **variables),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    @contextmanager
+    def serve(self) -> Iterator[httpx.Client]:
+        """The API on a free port of loopback, with the admin logged in."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = str(probe.getsockname()[1])
+        server = subprocess.Popen(
+            [sys.executable, "-m", "assay", "serve"],
+            cwd=self.folder,
+            env=self.environment(PORT=port),
+        )
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+                wait_until_ready(client)
+                login = client.post(
+                    "/api/v1/auth/login", data={"username": "admin", "password": PASSWORD}
+                )
+                client.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
+                yield client
+        finally:
+            server.terminate()
+            server.wait(20)
+
+
+def wait_until_ready(client: httpx.Client, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if client.get("/ready").status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    pytest.fail(f"the API was not ready within {seconds} seconds")
+
+
+def copy_project(folder: Path) -> Project:
+    for name in COPIED:
+        source = ROOT / name
+        copy: Any = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, folder / name)
+    return Project(folder)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    folder = tmp_path / "a project"
+    folder.mkdir()
+    made = copy_project(folder)
+    yield made
+    made.assay("db", "stop")

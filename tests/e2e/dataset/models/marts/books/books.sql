@@ -1,0 +1,9 @@
+with
+
+staged as (
+
+    select * from {{ ref('stg_library__books') }}
+
+)
+
+select * from staged
