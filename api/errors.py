@@ -59,6 +59,7 @@ _SENTENCES = {
     404: "There is nothing here.",
     405: "This resource does not take this method.",
     409: "This contradicts another row.",
+    413: "The body is too large.",
     422: "A value does not fit its column.",
     500: "Something went wrong here; the log has the cause under this request id.",
     503: "The database is busy or away; try again soon.",

@@ -108,4 +108,3 @@ def _at_least(role: Role) -> Callable[[UUID, Pool], Awaitable[User]]:
 # The role comes from the database at each request: a token only says who calls.
 Reader = Annotated[User, Depends(_at_least("reader"))]
 Editor = Annotated[User, Depends(_at_least("editor"))]
-Admin = Annotated[User, Depends(_at_least("admin"))]

@@ -199,7 +199,13 @@ def _build(
         def on_progress(begun: int, total: int, name: str) -> None:
             advance(begun, name, total)
 
-        dbt.run(settings, libpq_environment(url), *arguments, on_progress=on_progress)
+        dbt.run(
+            settings,
+            libpq_environment(url),
+            *arguments,
+            on_progress=on_progress,
+            on_message=lambda sentence: console.print(escape(sentence)),
+        )
 
 
 def _serve(settings: Settings) -> None:

@@ -12,6 +12,8 @@ from assay.settings import Settings
 
 Progress = Callable[[int, int, str], None]
 """Called with (number of nodes begun, number of nodes, name of the node)."""
+Message = Callable[[str], None]
+"""Called with a sentence that a macro has for people."""
 
 
 class BuildError(Exception):
@@ -45,6 +47,7 @@ def run(
     environment: dict[str, str],
     *arguments: str,
     on_progress: Progress | None = None,
+    on_message: Message | None = None,
 ) -> None:
     """Run a dbt command in this process, against the database that `environment` names.
 
@@ -54,8 +57,7 @@ def run(
     from dbt.cli.main import dbtRunner  # noqa: PLC0415  takes 1.5 s, and few commands need it
 
     os.environ.update(environment)
-    callbacks = [_reporter(on_progress)] if on_progress else []
-    result = dbtRunner(callbacks=callbacks).invoke(["--log-level", "none", *arguments, *_options(settings)])
+    result = dbtRunner(callbacks=[_reporter(on_progress, on_message)]).invoke(["--log-level", "none", *arguments, *_options(settings)])
     if not result.success:
         raise BuildError(_failures(result))
 
@@ -64,10 +66,12 @@ def _options(settings: Settings) -> list[str]:
     return ["--project-dir", str(settings.project), "--profiles-dir", str(settings.project)]
 
 
-def _reporter(on_progress: Progress) -> Callable[[Any], None]:
+def _reporter(on_progress: Progress | None, on_message: Message | None) -> Callable[[Any], None]:
     def report(event: Any) -> None:  # noqa: ANN401  dbt's events are untyped protobuf messages
-        if event.info.name == "LogStartLine":
+        if on_progress and event.info.name == "LogStartLine":
             on_progress(event.data.index, event.data.total, event.data.node_info.node_name)
+        elif on_message and event.info.name == "JinjaLogInfo":
+            on_message(event.data.msg)
 
     return report
 

@@ -22,8 +22,8 @@ from assay.settings import Settings
 from loader.tables import create_raw_tables
 
 PLATFORM: str = importlib.import_module("assay.migrations.versions.0001_platform").SQL
-SECRET = "a secret of the tests, more than 32 bytes"
-PASSWORD = "correct horse battery staple"
+SECRET = "a secret of the tests, more than 32 bytes"  # noqa: S105 - of the tests
+PASSWORD = "correct horse battery staple"  # noqa: S105
 GEMS = "/api/v1/gems"
 
 

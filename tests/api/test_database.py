@@ -33,6 +33,18 @@ async def pool(url: str, **options: Any) -> AsyncIterator[Database]:
         await database.disconnect()
 
 
+@asynccontextmanager
+async def pool_of(app: FastAPI, url: str, **options: Any) -> AsyncIterator[None]:
+    """The application on another pool."""
+    own = app.state.database
+    async with pool(url, **options) as other:
+        app.state.database = other
+        try:
+            yield
+        finally:
+            app.state.database = own
+
+
 async def value_of(database: Database, sql: str) -> Any:
     row = await database.fetch_row(sql)
     assert row
@@ -52,11 +64,13 @@ async def test_a_url_of_a_unix_socket_keeps_its_port(tmp_path: Path) -> None:
     host = quote(str(tmp_path), safe="")
     database = Database(f"postgresql://assay@/assay?host={host}&port=5499")
     await database.connect()
-    seen: list[str] = []
-    server = await asyncio.start_unix_server(
-        lambda _, writer: (seen.append("connected"), writer.close()),
-        tmp_path / ".s.PGSQL.5499",
-    )
+    seen: list[asyncio.StreamWriter] = []
+
+    def hang_up(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(writer)
+        writer.close()
+
+    server = await asyncio.start_unix_server(hang_up, tmp_path / ".s.PGSQL.5499")
     async with server:
         with pytest.raises(asyncpg.PostgresConnectionError):
             await database.fetch_row("select 1")
@@ -82,17 +96,15 @@ async def test_a_url_may_need_escapes(database_url: str) -> None:
         async with pool(there) as database:
             assert await value_of(database, "select current_user") == name
             assert await value_of(database, "select current_database()") == name
-        drop = "drop database {0}; drop role {0}".split("; ")
-        for statement in drop:
+        for statement in ("drop database {}", "drop role {}"):
             connection.execute(psycopg.sql.SQL(statement).format(psycopg.sql.Identifier(name)))
 
 
 async def test_a_lock_that_is_held_too_long_is_503_and_changes_nothing(
-    app: FastAPI, editor: httpx.AsyncClient, database_url: str, monkeypatch: pytest.MonkeyPatch
+    app: FastAPI, editor: httpx.AsyncClient, database_url: str
 ) -> None:
     row = (await editor.post(GEMS, json={"label": "a"})).json()
-    async with pool(database_url, lock_timeout="100ms") as impatient:
-        monkeypatch.setitem(app.state._state, "database", impatient)
+    async with pool_of(app, database_url, lock_timeout="100ms"):
         with psycopg.connect(database_url) as build:
             build.execute("lock table curated.gems in share row exclusive mode")
             response = await editor.patch(f"{GEMS}/{row['gem_id']}", json={"grade": 1})
@@ -103,10 +115,9 @@ async def test_a_lock_that_is_held_too_long_is_503_and_changes_nothing(
 
 
 async def test_a_statement_that_takes_too_long_is_504(
-    app: FastAPI, reader: httpx.AsyncClient, database_url: str, monkeypatch: pytest.MonkeyPatch
+    app: FastAPI, reader: httpx.AsyncClient, database_url: str
 ) -> None:
-    async with pool(database_url, statement_timeout="100ms") as impatient:
-        monkeypatch.setitem(app.state._state, "database", impatient)
+    async with pool_of(app, database_url, statement_timeout="100ms"):
         with psycopg.connect(database_url) as other:
             other.execute("lock table curated.gems in access exclusive mode")
             assert (await reader.get(GEMS)).status_code == 504
@@ -129,7 +140,7 @@ async def test_a_passing_conflict_is_tried_again_three_times(
     failures: int,
 ) -> None:
     left = failures
-    answer = module._answer
+    answer = module._answer  # noqa: SLF001 - fails in its place
 
     async def fail(*arguments: Any) -> Any:
         nonlocal left

@@ -1,4 +1,4 @@
-"""Every error has one shape, says nothing in PostgreSQL's or Python's words, and has its headers."""
+"""Every error has one shape and its headers, and no words of PostgreSQL's or Python's."""
 
 import logging
 from typing import Any
@@ -203,7 +203,7 @@ async def test_a_request_that_is_wrong_costs_no_connection(
     monkeypatch.setattr(Database, "fetch_row", None)
     assert app.state.database.fetch_row is None
     for method, url, body, status in CASES:
-        if status in (413, 415) or url.endswith(("?x=1", "/x")) or b"{" == body.get("content"):
+        if status in (413, 415) or url.endswith(("?x=1", "/x")) or body.get("content") == b"{":
             assert (await editor.request(method, url, **body)).status_code == status
             headers = {**body.get("headers", {}), "Authorization": "Bearer x.y.z"}
             answer = await nobody.request(method, url, **{**body, "headers": headers})

@@ -19,7 +19,7 @@ from tests.api.conftest import GEMS, PASSWORD, SECRET, Clients, client_of
 pytestmark = pytest.mark.anyio
 
 KEY = f"{GEMS}/{UUID(int=0)}"
-ROW = {"json": {"label": "x"}}
+ROW: dict[str, Any] = {"json": {"label": "x"}}
 
 # Method, URL, body, what each role gets; the rows and loads do not exist.
 ROUTES: list[tuple[str, str, dict[str, Any], dict[str, int]]] = [
@@ -126,7 +126,7 @@ async def test_anonymous(
 
 
 @every_route
-async def test_bad_tokens(
+async def test_bad_tokens(  # noqa: PLR0913, PLR0917 - a route has four parts
     app: FastAPI,
     users: dict[str, UUID],
     method: str,
@@ -139,7 +139,7 @@ async def test_bad_tokens(
     answers = set()
     async with client_of(app) as client:
         for fault, token in bad_tokens(users["admin"]).items():
-            headers = {"Authorization": f"Bearer {token}".encode("latin-1")}
+            headers = {b"Authorization": f"Bearer {token}".encode("latin-1")}
             response = await client.request(method, url, headers=headers, **body)
             assert response.status_code == 401, fault
             assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"', fault
@@ -149,7 +149,7 @@ async def test_bad_tokens(
 
 
 @every_route
-async def test_roles(
+async def test_roles(  # noqa: PLR0913, PLR0917
     clients: Clients,
     database: psycopg.Connection[Any],
     method: str,

@@ -13,7 +13,6 @@ import pytest
 from fastapi import FastAPI
 
 from api import users
-from api.database import Database
 from tests.api.conftest import PASSWORD, SECRET, client_of
 
 pytestmark = pytest.mark.anyio
@@ -52,7 +51,7 @@ async def test_a_token_has_all_claims_and_lives_15_minutes(nobody: httpx.AsyncCl
 
 async def test_a_username_is_compared_in_normal_form(nobody: httpx.AsyncClient) -> None:
     """Lower case and NFKC: full-width letters are letters."""
-    assert (await log_in(nobody, "ＡＤＭＩＮ", PASSWORD)).status_code == 200
+    assert (await log_in(nobody, "\uff21\uff24\uff2d\uff29\uff2e", PASSWORD)).status_code == 200
 
 
 async def test_all_failures_look_the_same(
@@ -161,8 +160,7 @@ def test_a_hash_has_the_parameters_that_owasp_names() -> None:
 async def test_a_created_user_can_log_in(
     app: FastAPI, nobody: httpx.AsyncClient, database: psycopg.Connection[Any]
 ) -> None:
-    pool: Database = app.state.database
-    user = await users.create_user(pool, "New.User", PASSWORD, "reader")
+    user = await users.create_user(app.state.database, "New.User", PASSWORD, "reader")
     assert user.username == "new.user"
     row = database.execute("select * from auth.users where username = 'new.user'").fetchone()
     assert row
