@@ -37,7 +37,8 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     if settings.assay_secret is None:
         raise ValueError("ASSAY_SECRET is not set: the API cannot sign access tokens without it.")
     tokens = Tokens(settings.assay_secret.get_secret_value())
-    catalog = catalog or read_catalog(settings.manifest)
+    served = read_catalog(settings.manifest)
+    catalog = catalog or served
     database = Database(database_url(settings))
 
     @asynccontextmanager
@@ -61,7 +62,8 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
         app.include_router(routes.router_of(entity))
     app.include_router(loads.router_of(catalog))
     app.include_router(sessions.router_of(tokens))
-    app.include_router(pages.router_of(settings.project, settings.manifest))
+    app.include_router(pages.health_router(pages.Manifest(settings.manifest, served)))
+    app.include_router(pages.documents_router(settings.project))
 
     async def handle(request: Request, error: Exception) -> Response:
         problem = problem_of(error, catalog)

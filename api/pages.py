@@ -1,6 +1,5 @@
 """Whether it lives and is ready, and the pages that are for this machine only."""
 
-import hashlib
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 
 from api.database import Pool
 from api.errors import Problem
+from assay.catalog import Catalog, CatalogError, read_catalog
 
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _OUR_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -75,27 +75,32 @@ Local = Annotated[None, Depends(_on_this_machine)]
 """Only for a browser on the machine itself, with no proxy between."""
 
 
-def fingerprint(manifest: Path) -> str:
-    """Raises `FileNotFoundError`."""
-    return hashlib.sha256(manifest.read_bytes()).hexdigest()
+class Manifest:
+    """Tells whether the manifest on disk still says what the API was made from.
 
+    Every run of dbt writes it anew, nearly always with the same datasets.
+    """
 
-def router_of(project: Path, manifest: Path) -> APIRouter:  # noqa: C901 - a list of pages
-    """The router; the manifest is taken to be the one that the rest of the API was made from."""
-    router = APIRouter(include_in_schema=False)
-    served = fingerprint(manifest)
-    checked = _stamp(manifest)
+    def __init__(self, path: Path, served: Catalog) -> None:
+        self._path = path
+        self._served = served
+        self._seen: tuple[int, int] | None = None
+        self._is_current = True
 
-    def is_current() -> bool:
-        """A file that was written again with the same content is still the same."""
-        nonlocal checked
+    def is_current(self) -> bool:
         try:
-            now = _stamp(manifest)
-            if now != checked and fingerprint(manifest) == served:
-                checked = now
-        except FileNotFoundError:
-            return False
-        return now == checked
+            status = self._path.stat()
+            seen = (status.st_mtime_ns, status.st_size)
+            if seen != self._seen:
+                self._is_current = read_catalog(self._path) == self._served
+                self._seen = seen
+        except (CatalogError, LookupError, OSError, ValueError):
+            return False  # gone, or only half written: look again next time
+        return self._is_current
+
+
+def health_router(manifest: Manifest) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
 
     @router.get("/live")
     async def live() -> dict[str, str]:
@@ -104,9 +109,15 @@ def router_of(project: Path, manifest: Path) -> APIRouter:  # noqa: C901 - a lis
     @router.get("/ready")
     async def ready(database: Pool) -> dict[str, str]:
         await database.fetch_row("select 1")
-        if not is_current():
-            raise Problem(503, "The manifest has changed since the API started: restart it.")
+        if not manifest.is_current():
+            raise Problem(503, "The datasets have changed since the API started: restart it.")
         return {"status": "ready"}
+
+    return router
+
+
+def documents_router(project: Path) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
 
     @router.get("/openapi.json")
     async def openapi(request: Request, _local: Local) -> Response:
@@ -134,8 +145,3 @@ def router_of(project: Path, manifest: Path) -> APIRouter:  # noqa: C901 - a lis
         return FileResponse(page, headers={"Content-Security-Policy": _DBT_POLICY})
 
     return router
-
-
-def _stamp(manifest: Path) -> tuple[int, int]:
-    status = manifest.stat()
-    return status.st_mtime_ns, status.st_size

@@ -1,1 +1,1 @@
-"""Shared ground of the loader and the API: settings, the catalog, the embedded PostgreSQL, the command line."""
+"""Shared ground of the loader and the API: settings, catalog, PostgreSQL, the command line."""

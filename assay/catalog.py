@@ -211,7 +211,9 @@ def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:
     """
     rules = [_rule(rule) for rule in node["config"]["meta"].get("rules", ())]
     known = {(rule.kind, rule.columns) for rule in rules}
-    implied = [Rule("field_count", "fields", (), "The row has more or fewer fields than the header.")]
+    implied = [
+        Rule("field_count", "fields", (), "The row has more or fewer fields than the header.")
+    ]
     for name, column in node["columns"].items():
         title = _title(column)
         readable = f"{title} cannot be read as {column['data_type']}."
@@ -307,7 +309,9 @@ def _source_name(node: dict[str, Any]) -> str:
 
 
 def _title(column: dict[str, Any]) -> str:
-    title: str = column["config"]["meta"].get("title") or column["name"].replace("_", " ").capitalize()
+    title: str = (
+        column["config"]["meta"].get("title") or column["name"].replace("_", " ").capitalize()
+    )
     return title
 
 

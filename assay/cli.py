@@ -67,7 +67,7 @@ def up(
     source: Source = None,
     serve: Annotated[bool, typer.Option(help="End serving the API.")] = True,
 ) -> None:
-    """Do everything: database, load, build, docs, API. The sample is loaded into an empty database."""
+    """Do everything: database, load, build, docs, API. Without files, a first run loads the samples."""
     settings = read_settings()
     url, catalog = _prepare(settings)
     new_password = _first_admin(settings, url)
@@ -211,7 +211,9 @@ def _build(
 def _serve(settings: Settings) -> None:
     import uvicorn  # noqa: PLC0415  the other commands do not serve
 
-    os.environ["ASSAY_SECRET"] = environment.secret(settings, "ASSAY_SECRET", settings.assay_secret)[0]
+    os.environ["ASSAY_SECRET"] = environment.secret(
+        settings, "ASSAY_SECRET", settings.assay_secret
+    )[0]
     os.chdir(settings.project)
     uvicorn.run(
         "api.app:app",

@@ -29,7 +29,7 @@ def parse(settings: Settings) -> Catalog:
         BuildError: The project does not parse.
     """
     if not _is_current(settings.manifest, settings.project):
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603  our own interpreter and folder
             [sys.executable, "-m", "dbt.cli.main", "--quiet", "parse", *_options(settings)],
             cwd=settings.project,
             capture_output=True,
@@ -57,7 +57,9 @@ def run(
     from dbt.cli.main import dbtRunner  # noqa: PLC0415  takes 1.5 s, and few commands need it
 
     os.environ.update(environment)
-    result = dbtRunner(callbacks=[_reporter(on_progress, on_message)]).invoke(["--log-level", "none", *arguments, *_options(settings)])
+    result = dbtRunner(callbacks=[_reporter(on_progress, on_message)]).invoke(
+        ["--log-level", "none", *arguments, *_options(settings)]
+    )
     if not result.success:
         raise BuildError(_failures(result))
 

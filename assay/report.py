@@ -25,9 +25,7 @@ def print_results(console: Console, results: list[LoadResult]) -> None:
         )
 
 
-def print_loads(
-    console: Console, url: str, catalog: Catalog, results: list[LoadResult]
-) -> None:
+def print_loads(console: Console, url: str, catalog: Catalog, results: list[LoadResult]) -> None:
     """The account of each load of this run, with what was rejected, repaired and warned of."""
     print_results(console, results)
     with psycopg.connect(url) as connection:
@@ -61,7 +59,9 @@ def print_addresses(
 
 
 def _account(entity: str, load: dict[str, Any], account: dict[str, Any]) -> Table:
-    table = Table(title=f"{entity}: load {load['load_id']}, {load['file_name']}", title_justify="left")
+    table = Table(
+        title=f"{entity}: load {load['load_id']}, {load['file_name']}", title_justify="left"
+    )
     for name in ACCOUNT:
         table.add_column(name, justify="right")
     table.add_row(*(f"{account[name]:,}" for name in ACCOUNT))

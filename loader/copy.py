@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from json import dumps
 from pathlib import Path
@@ -63,11 +63,12 @@ _SET_LOAD = "select set_config('assay.load_id', %s, true)"
 _RESTART = "alter sequence {sequence} restart with 2"
 _LAST_ROW = "select currval(%s)"
 
-# An empty row takes its number and is left out.
+# A row without text takes its number and is left out. (No function takes as many arguments as
+# a table may have columns, `coalesce` does.)
 _PIPE = """
 copy {table} ({columns}) from stdin
 with (format csv, header true, delimiter {delimiter}, force_null *, encoding 'UTF8')
-where num_nonnulls({columns}) > 0
+where coalesce({columns}) is not null
 """
 _COPY = """
 copy {table} ({columns}) from stdin with (format csv, force_null *, encoding 'UTF8')
@@ -112,7 +113,7 @@ class LoadResult:
 class _Copied:
     rows: int
     malformed_rows: int = 0
-    unknown_columns: tuple[str, ...] = ()
+    unknown_columns: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -189,14 +190,16 @@ def load_file(  # noqa: PLR0913  # a request has these parts
 
 
 def _load(conninfo: str, request: _Request) -> LoadResult:
+    # Before anything is read. Whether there is a file is said by `open_document`.
+    with suppress(OSError):
+        request.stamp = _stamp(request.path)
+        request.size_bytes = request.stamp[0]
     with open_document(request.path, request.file_name) as document:
         if document.format not in request.source_table.formats:
             raise LoadError(
                 f"{request.source_table.name} takes no {document.format} files",
                 remedy=f"save it as {' or '.join(request.source_table.formats)}",
             )
-        request.stamp = _stamp(request.path)
-        request.size_bytes = request.stamp[0]
         layout = document.layout(request.source_table)
         layout.check()
         with psycopg.connect(conninfo, autocommit=True, client_encoding="utf8") as connection:
@@ -350,7 +353,7 @@ def _raw_rows(
             }
             used.update(dict.fromkeys(extra, True))
             yield row, *[fields[i] for i in known], None, dumps(extra) if extra else None
-    copied.unknown_columns = tuple(header for header, is_used in used.items() if is_used)
+    copied.unknown_columns = [header for header, is_used in used.items() if is_used]
 
 
 def _to_csv(fields: list[str]) -> str:

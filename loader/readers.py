@@ -20,8 +20,8 @@ from loader.workbooks import Workbook
 DELIMITERS = (",", ";", "\t")
 MAX_FIELD = 1 << 20
 """Characters of a field. What is longer is damage, mostly a quote that never closes."""
-MAX_LINE = 8 << 20
-"""Characters of a line."""
+MAX_RECORD = 8 << 20
+"""Characters of a row."""
 # Chunks are shorter than twice this, so a field of more than MAX_FIELD spans a whole chunk,
 # which `QuoteCheck` sends to the row by row reader to be refused.
 CHUNK = MAX_FIELD // 4
@@ -113,6 +113,8 @@ class CsvFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = _HashedFile(path)
+        self._pending = 0
+        """Characters of the record that is being read."""
 
     def __enter__(self) -> Self:
         return self
@@ -135,7 +137,7 @@ class CsvFile:
             with self._text(encoding) as text:
                 rows = self._rows(text, encoding, delimiter)
                 try:
-                    row, cells = next(((n, cells) for n, cells in rows if any(cells)), (0, []))
+                    row, cells = next((r for r in rows if any(map(str.strip, r[1]))), (0, []))
                 except LoadError as error:
                     problem = error
                     continue
@@ -215,19 +217,29 @@ class CsvFile:
         csv.field_size_limit(MAX_FIELD)
         rows = csv.reader(self._lines(text), delimiter=delimiter, strict=True)
         row = 0
+        self._pending = 0
         try:
             for row, fields in enumerate(rows, start=1):
+                self._pending = 0
                 yield row, fields
         except csv.Error as error:
             raise _misquoted(str(error), row + 1) from None
-        except (UnicodeError, _Unreadable) as error:
+        except _TooLong:
+            raise LoadError(
+                f"the row is longer than {MAX_RECORD} characters",
+                remedy="look for a quote that opens here and never closes",
+                row=row + 1,
+            ) from None
+        except (UnicodeError, _NulByte) as error:
             raise self._unreadable(error, encoding, delimiter) from None
 
-    @staticmethod
-    def _lines(text: io.TextIOWrapper) -> Iterator[str]:
-        while line := text.readline(MAX_LINE):
-            if "\0" in line or len(line) == MAX_LINE:
-                raise _Unreadable(line)
+    def _lines(self, text: io.TextIOWrapper) -> Iterator[str]:
+        while line := text.readline(MAX_RECORD):
+            self._pending += len(line)
+            if self._pending >= MAX_RECORD:
+                raise _TooLong
+            if "\0" in line:
+                raise _NulByte
             yield line
 
     def _unreadable(self, error: Exception, encoding: str, delimiter: str) -> LoadError:
@@ -241,10 +253,10 @@ class CsvFile:
 
         def lines(text: io.TextIOWrapper) -> Iterator[str]:
             nonlocal offset, is_reached
-            while line := text.readline(MAX_LINE):
+            while line := text.readline(MAX_RECORD):
                 bad = _BAD.search(line)
                 offset += len(line[: bad.start() if bad else None].encode(plain, _ESCAPE))
-                if bad or len(line) == MAX_LINE:
+                if bad:
                     is_reached = True
                     return
                 yield line
@@ -270,8 +282,12 @@ _ESCAPE = "surrogateescape"
 _BAD = re.compile("[\0\udc80-\udcff]")
 
 
-class _Unreadable(Exception):  # noqa: N818
-    """A line with a NUL byte, or too long."""
+class _NulByte(Exception):  # noqa: N818
+    """No text has one."""
+
+
+class _TooLong(Exception):  # noqa: N818
+    """A record goes on and on."""
 
 
 def _explain(error: Exception, encoding: str, offset: int, row: int) -> LoadError:
@@ -282,16 +298,10 @@ def _explain(error: Exception, encoding: str, offset: int, row: int) -> LoadErro
             "config.meta.load",
             row=row,
         )
-    if "\0" in str(error):
-        return LoadError(
-            f"there is a NUL byte at offset {offset}: the file is damaged or no CSV "
-            "(UTF-16 without a byte order mark has NUL bytes, too)",
-            remedy="save it as UTF-8 CSV",
-            row=row,
-        )
     return LoadError(
-        f"the line is longer than {MAX_LINE} characters",
-        remedy="check that the file is CSV with line breaks",
+        f"there is a NUL byte at offset {offset}: the file is damaged or no CSV (UTF-16 "
+        "without a byte order mark has NUL bytes, too)",
+        remedy="save it as UTF-8 CSV",
         row=row,
     )
 

@@ -3,6 +3,8 @@
 from alembic import context
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, version_table="platform_version", version_table_schema="raw")
+context.configure(
+    connection=connection, version_table="platform_version", version_table_schema="raw"
+)
 with context.begin_transaction():
     context.run_migrations()

@@ -25,6 +25,8 @@ PLATFORM: str = importlib.import_module("assay.migrations.versions.0001_platform
 SECRET = "a secret of the tests, more than 32 bytes"  # noqa: S105 - of the tests
 PASSWORD = "correct horse battery staple"  # noqa: S105
 GEMS = "/api/v1/gems"
+MANIFEST = '{"nodes": {}, "sources": {}}'
+"""What a project without datasets has; the tests give the API their own."""
 
 
 def column(name: str, data_type: str, **options: Any) -> Column:
@@ -230,7 +232,7 @@ def tokens() -> Tokens:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("project")
     (folder / "target").mkdir()
-    (folder / "target" / "manifest.json").write_text("{}")
+    (folder / "target" / "manifest.json").write_text(MANIFEST)
     return folder
 
 

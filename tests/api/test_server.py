@@ -12,10 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.api.conftest import GEMS, PASSWORD, SECRET
+from tests.api.conftest import GEMS, MANIFEST, PASSWORD, SECRET
 from tests.conftest import ROOT
-
-MANIFEST = '{"nodes": {}, "sources": {}}'
 
 
 @pytest.fixture

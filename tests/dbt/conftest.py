@@ -48,7 +48,9 @@ def invoke(target: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def catalog(invoke: Callable[..., Any], target: Path, create_database: Callable[..., str]) -> Catalog:
+def catalog(
+    invoke: Callable[..., Any], target: Path, create_database: Callable[..., str]
+) -> Catalog:
     assert invoke(create_database(name=DATABASE), "parse").success
     return read_catalog(target / "manifest.json")
 

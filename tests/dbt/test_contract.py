@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from assay.catalog import Catalog
 from tests.dbt.conftest import Warehouse
 from tests.dbt.test_merge import row
 from tests.dbt.test_rules import INCHI
@@ -64,7 +66,7 @@ def test_rule_fails_without_its_constraint(warehouse: Warehouse, rule: str) -> N
     warehouse.load(row("a", 0, cas="74-82-8"), row("b", 1))
     warehouse.build()
     update = f"update curated.metabolites set {(BREAKING | DEPENDENCIES)[rule]} where feature = 'b'"
-    with pytest.raises(Exception, match="metabolites__|null value in column"):
+    with pytest.raises(Exception, match=r"metabolites__|null value in column"):
         warehouse.connection.execute(update)
     constraint = rule if rule in BREAKING else "one_row_per_feature"
     warehouse.connection.execute(
@@ -114,12 +116,15 @@ def test_rows_that_break_a_new_rule_stop_the_build(warehouse: Warehouse) -> None
         "alter table curated.metabolites drop constraint metabolites__method_filled"
     )
     warehouse.connection.execute("update curated.metabolites set method = ' ' where feature = 'b'")
-    with pytest.raises(pytest.fail.Exception, match=r"(?s)break the rule method_filled.*\"feature\": \"b\""):
+    with pytest.raises(
+        pytest.fail.Exception, match=r"(?s)break the rule method_filled.*\"feature\": \"b\""
+    ):
         warehouse.build()
 
 
 @pytest.fixture
-def manifest(warehouse: Warehouse, target: Path) -> dict[str, Any]:
+def manifest(catalog: Catalog, target: Path) -> dict[str, Any]:
+    assert catalog.entities
     content: dict[str, Any] = json.loads((target / "manifest.json").read_text())
     return content
 
@@ -138,7 +143,7 @@ def test_public_models_keep_the_conventions(manifest: dict[str, Any]) -> None:
             assert column["data_type"], f"{name}.{column['name']}: give its type"
 
 
-def test_each_rule_has_its_line(manifest: dict[str, Any], warehouse: Warehouse) -> None:
+def test_each_rule_has_its_line(manifest: dict[str, Any]) -> None:
     """A rule that the contract declares is a visible test; add `- rule: {name: ...}`."""
     tests = {
         (node["attached_node"], node["name"])
@@ -152,7 +157,7 @@ def test_each_rule_has_its_line(manifest: dict[str, Any], warehouse: Warehouse) 
             assert rule["message"].strip(), f"{unique_id}: {rule['name']} has no message"
 
 
-def test_each_constraint_has_a_message(manifest: dict[str, Any], warehouse: Warehouse) -> None:
+def test_each_constraint_has_a_message(manifest: dict[str, Any]) -> None:
     """A check is declared as a rule with columns and a message; add it to config.meta.rules."""
     for node in manifest["nodes"].values():
         rules = {rule["name"] for rule in node["config"].get("meta", {}).get("rules", ())}

@@ -4,6 +4,7 @@ import random
 from typing import Any
 
 import pytest
+
 from tests.dbt.conftest import Warehouse
 from tests.dbt.test_rules import INCHI
 
@@ -180,7 +181,10 @@ def test_pending_loads_are_taken_in_order(warehouse: Warehouse) -> None:
     warehouse.build()
     assert counts(warehouse, first) == {"new": 1}
     assert counts(warehouse, second) == {"rejected": 2}
-    assert warehouse.rejected(second) == {2: ["one_feature_per_inchi"], 3: ["one_feature_per_inchi"]}
+    assert warehouse.rejected(second) == {
+        2: ["one_feature_per_inchi"],
+        3: ["one_feature_per_inchi"],
+    }
     assert counts(warehouse, third) == {"changed": 1}
     assert rebuild_changes_nothing(warehouse)
 

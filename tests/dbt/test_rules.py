@@ -1,6 +1,7 @@
 """What the contract of metabolites refuses, repairs and warns of, row by row."""
 
 import pytest
+
 from tests.conftest import SHARED
 from tests.dbt.conftest import Warehouse
 

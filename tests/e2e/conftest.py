@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from tests.conftest import ROOT
 
 PASSWORD = "correct horse battery staple"  # noqa: S105

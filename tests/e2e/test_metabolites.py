@@ -13,6 +13,7 @@ import httpx
 import jwt
 import pytest
 import xlsxwriter
+
 from tests.conftest import SHARED
 from tests.e2e.conftest import Project, copy_project
 
@@ -144,9 +145,17 @@ def test_rule_refuses(
     """POST and PATCH that break a rule are refused with its name and its message."""
     if change.get("id_inchi") == "TAKEN":
         taken = api.get(PATH, params={"limit": 200}).json()["items"]
-        change = {"id_inchi": next(r["id_inchi"] for r in taken if r["id_inchi"] and r["feature"] != "acetone")}
+        change = {
+            "id_inchi": next(
+                r["id_inchi"] for r in taken if r["id_inchi"] and r["feature"] != "acetone"
+            )
+        }
     before = api.get(f"{PATH}/{row}").json()
-    fresh = {"feature": "butanone", "id_inchi": "InChI=1S/C4H8O/c1-3-4(2)5/h3H2,1-2H3", "method": "GC"}
+    fresh = {
+        "feature": "butanone",
+        "id_inchi": "InChI=1S/C4H8O/c1-3-4(2)5/h3H2,1-2H3",
+        "method": "GC",
+    }
     for answer in (
         api.post(PATH, json=fresh | change),
         api.patch(f"{PATH}/{row}", json=change),
@@ -161,7 +170,9 @@ def message_of(rule: str) -> str:
     """The message as the contract has it, read without the catalog."""
     import yaml  # noqa: PLC0415
 
-    file = Path(__file__).parents[2] / "dbt_project/models/marts/metabolites/_metabolites__models.yml"
+    file = (
+        Path(__file__).parents[2] / "dbt_project/models/marts/metabolites/_metabolites__models.yml"
+    )
     (model,) = yaml.safe_load(file.read_text())["models"]
     return next(r["message"] for r in model["config"]["meta"]["rules"] if r["name"] == rule)
 
@@ -201,8 +212,10 @@ def bad_tokens(project: Project, good: str) -> dict[str, str]:
     )
     claims = jwt.decode(good, options={"verify_signature": False})
     past = datetime.now(UTC) - timedelta(hours=1)
-    header, payload, signature = good.split(".")
-    other = base64.urlsafe_b64encode(json.dumps(claims | {"jti": "x"}).encode()).decode().rstrip("=")
+    header, _, signature = good.split(".")
+    other = (
+        base64.urlsafe_b64encode(json.dumps(claims | {"jti": "x"}).encode()).decode().rstrip("=")
+    )
     return {
         "expired": jwt.encode(claims | {"exp": past}, secret, headers={"typ": "at+jwt"}),
         "tampered": f"{header}.{other}.{signature}",
@@ -211,9 +224,7 @@ def bad_tokens(project: Project, good: str) -> dict[str, str]:
     }
 
 
-def test_only_a_good_token_opens(
-    running: tuple[Project, str], api: httpx.Client, row: str
-) -> None:
+def test_only_a_good_token_opens(running: tuple[Project, str], api: httpx.Client, row: str) -> None:
     """The requests that pass with a good token get 401 without, and with any other."""
     good = api.headers["Authorization"].removeprefix("Bearer ")
     tokens = {"none": None} | bad_tokens(running[0], good)
@@ -225,7 +236,11 @@ def test_only_a_good_token_opens(
             assert answer.headers["www-authenticate"].startswith("Bearer")
     for method, path, body in requests_of(row):
         assert api.request(method, path, json=body).is_success, (method, path)
-    made = next(r for r in api.get(PATH, params={"limit": 200}).json()["items"] if r["feature"] == "methanol")
+    made = next(
+        r
+        for r in api.get(PATH, params={"limit": 200}).json()["items"]
+        if r["feature"] == "methanol"
+    )
     api.delete(f"{PATH}/{made['metabolite_id']}")
 
 
@@ -236,7 +251,7 @@ def test_pages_for_people(api: httpx.Client) -> None:
         assert answer.status_code == 200, path
     document = api.get("/openapi.json").json()
     assert set(document["paths"][PATH]) == {"get", "post"}
-    assert "src=\"http" not in api.get("/docs").text
+    assert 'src="http' not in api.get("/docs").text
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the real input files are not on this machine")

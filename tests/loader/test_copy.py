@@ -226,7 +226,7 @@ def test_unknown_columns_are_kept(
 ) -> None:
     """A column that nobody declared is in `_extra`, also when it has no header."""
     result = load(write('Batch "Ä",Colour,,Thing Name,\nB1,red,,cup,\n,tan,note,pot,\n'))
-    assert result.notes["unknown_columns"] == ('Batch "Ä"', "column 3")
+    assert result.notes["unknown_columns"] == ['Batch "Ä"', "column 3"]
     assert [tuple(row.values()) for row in query(ROWS, [result.load_id])] == [
         (2, "cup", "red", None, None, {'Batch "Ä"': "B1"}),
         (3, "pot", "tan", None, None, {"column 3": "note"}),
@@ -292,8 +292,12 @@ def test_header_only(load: Callable[..., LoadResult], write: Write) -> None:
             "row 2: a field is longer than 1048576 characters",
         ),
         (
-            b"Thing Name,Colour\ncup," + b"x" * readers.MAX_LINE + b"\n",
-            "row 2: the line is longer than 8388608 characters",
+            b"Thing Name,Colour\ncup," + b"x" * readers.MAX_RECORD + b"\n",
+            "row 2: the row is longer than 8388608 characters",
+        ),
+        (
+            b'Thing Name,Colour\n"' + b'\n","'.join([b"x" * 1000] * 9000) + b'"\n',
+            "row 2: the row is longer than 8388608 characters",
         ),
         (b"PK\x03\x04 and so on", "things.csv: this is a workbook or another zip file"),
         (bytes.fromhex("d0cf11e0a1b11ae1"), "an old or a password-protected Excel file"),

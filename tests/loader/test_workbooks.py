@@ -112,7 +112,16 @@ def test_cells_and_row_numbers(make: Callable[..., Path], stored: Callable[..., 
         (10, "jug", "#N/A", "#N/A", None),
     ]
     assert result.rows == 3
-    assert result.notes == {"sheet": "Page", "header_row": 6, "unknown_columns": ("Batch",)}
+    assert result.notes == {"sheet": "Page", "header_row": 6, "unknown_columns": ["Batch"]}
+
+
+def test_errors_at_the_edge(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
+    """An error value is kept where nothing else stands in its row or column."""
+    rows = [["Thing Name", "Colour"], ["cup", "red", "#N/A"], [], [None, "#N/A"]]
+    assert stored(make(A=rows))[1] == [
+        (2, "cup", "red", None, {"column 3": "#N/A"}),
+        (4, None, "#N/A", None, None),
+    ]
 
 
 def test_declared_sheet(make: Callable[..., Path], stored: Callable[..., Any]) -> None:

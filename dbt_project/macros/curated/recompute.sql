@@ -40,7 +40,12 @@
         ~ ' from ' ~ state ~ ' where ' ~ key ~ ' in (select key from difference)'
     ) -%}
     {%- do execute_sql('drop table ' ~ state) -%}
-    {{ log(relation.identifier ~ ': recomputed from history, ' ~ changed ~ ' rows changed', info=true) }}
+    {%- if flags.FULL_REFRESH or changed -%}
+        {{ log(
+            relation.identifier ~ ': recomputed from history, ' ~ changed ~ ' rows changed',
+            info=true
+        ) }}
+    {%- endif -%}
 {%- endmacro %}
 
 {#- The last event of each key that is not a deletion, as rows of the contract. -#}

@@ -28,9 +28,9 @@ renamed as (
         *,
 
         ---------- ids
-        {{ replace_all('inchi_given', '[[:space:]\u00a0\u200b\ufeff]+') }} as id_inchi,
-        -- A check digit with a zero before it comes from a spreadsheet that took
-        -- the number for a date; repaired only where the check digit then fits.
+        {{ without_space('inchi_given') }} as id_inchi,
+        -- A zero before the check digit comes from a spreadsheet that took the
+        -- number for a date; repaired only where the check digit then fits.
         case
             when
                 {{ matches('cas_given', '^[0-9]+-[0-9]{2}-0[0-9]$') }}
