@@ -57,7 +57,7 @@ def main() -> None:
         _fail(str(error), FILE_REFUSED)
     except (postgres.PostgresError, psycopg.OperationalError) as error:
         _fail(f"No database: {error}".strip(), TRANSIENT_FAILURE)
-    except (CatalogError, dbt.BuildError, FileNotFoundError) as error:
+    except (CatalogError, dbt.BuildError, FileNotFoundError, ValueError) as error:
         _fail(str(error), BUILD_FAILED)
 
 
@@ -220,7 +220,8 @@ def _serve(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         server_header=False,
-        date_header=True,
+        proxy_headers=False,
+        timeout_graceful_shutdown=20,
         log_level="warning",
     )
 

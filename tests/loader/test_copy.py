@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -382,7 +383,8 @@ def test_lost_connection(
     def end_session(_bytes: int, _rows: int) -> None:
         with psycopg.connect(conninfo, autocommit=True) as connection:
             connection.execute(
-                "select pg_terminate_backend(pid) from pg_stat_activity where query ~* '^\\s*copy'"
+                "select pg_terminate_backend(pid) from pg_stat_activity "
+                "where datname = current_database() and query ~* '^\\s*copy'"
             )
 
     with pytest.raises(psycopg.OperationalError):
@@ -468,6 +470,49 @@ def test_clock_order_is_the_order_of_visibility(
     assert len(final) == 24
     for clocks in seen:
         assert clocks == final[: len(clocks)]
+
+
+def test_the_clock_is_drawn_alone(
+    load: Callable[..., LoadResult], query: Query, write: Write, conninfo: str
+) -> None:
+    """A load draws its clock only once the load that drew before it is visible."""
+    waiting = "select 1 from pg_locks where locktype = 'advisory' and not granted"
+    path = write(HEADER + "cup,red,1\n")
+    with ThreadPoolExecutor(1) as pool:
+        with psycopg.connect(conninfo) as other:
+            other.execute("select pg_advisory_xact_lock(hashtextextended('journal.clock', 0))")
+            result = pool.submit(load, path)
+            deadline = time.monotonic() + 20
+            while not query(waiting) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            (clock,) = query("select is_called from journal.clock")
+            is_over = result.done()
+        assert result.result().state == "loaded"
+    assert (clock["is_called"], is_over) == (False, False)
+
+
+def test_a_miscount_is_not_believed(
+    load: Callable[..., LoadResult], query: Query, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the check and PostgreSQL count differently the file is read row by row."""
+    monkeypatch.setattr(copy, "QuoteCheck", lambda _: _Miscount(","))
+    calls: list[readers.Document] = []
+    copy_records = copy._copy_records  # noqa: SLF001
+
+    def spy(*arguments: Any) -> Any:
+        calls.append(arguments[1])
+        return copy_records(*arguments)
+
+    monkeypatch.setattr(copy, "_copy_records", spy)
+    result = load(write(HEADER + "cup,red,1\n"))
+    assert (result.rows, len(calls)) == (1, 1)
+    assert len(query("select * from raw.shop__things")) == 1
+
+
+class _Miscount(QuoteCheck):
+    def feed(self, chunk: bytes) -> None:
+        super().feed(chunk)
+        self.line_ends += 1
 
 
 @pytest.mark.usefixtures("way")

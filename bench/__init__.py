@@ -1,0 +1,1 @@
+"""Measurements: `make bench`. Needs the packages of requirements-bench.lock."""

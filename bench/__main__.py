@@ -1,0 +1,86 @@
+"""Assay beside a hand-written floor and two peers, on this machine, now.
+
+Exit code 1 if a bound is missed.
+"""
+
+import argparse
+import sys
+
+from bench import generate
+from bench.measure import say
+from bench.project import temporary_project
+from bench.steps import Steps, measure_assay, measure_from_nothing, measure_peers, prepare
+from bench.table import Ratio, print_machine, print_ratios, print_steps
+
+PEER_ROWS = 100_000
+
+NOTES = """
+seconds  wall clock, the best of the runs; they alternate, a checkpoint before each
+peak MB  resident memory of the largest process of the command; PostgreSQL's own are not in it
+assay    the commands as typed, start-up included; the database is prepared and empty
+floor    COPY of the same bytes into six columns of text, then one INSERT ... SELECT of the same
+         staging SQL into a table with the constraints of the curated one; it judges, records
+         and tests nothing
+ORM      csv.DictReader, a pydantic model per row with the same cleaning and row rules,
+         session.add_all and commit every 1,000 rows; it does less: one row that contradicts
+         another ends it, and no repair is noted
+dlt      write_disposition="merge" by the feature, else default settings; it does less: no rules
+scaled   peers run {peer_rows:,} rows, and their seconds are multiplied by {factor:g}
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=3, help="of the steps that alternate")
+    arguments = parser.parse_args()
+    rows, peer_rows = arguments.rows, min(arguments.rows, PEER_ROWS)
+    factor = rows / peer_rows
+
+    with temporary_project() as project:
+        large, small = project.folder / "large.csv", project.folder / "small.csv"
+        say(f"generating {rows:,} and {peer_rows:,} rows")
+        generate.write(large, rows)
+        generate.write(small, peer_rows)
+        steps = prepare(project)
+        print_machine(project.url)
+        print(f"{rows:,} rows, {large.stat().st_size / 1e6:.0f} MB")
+        steps |= measure_assay(project, large, rows, arguments.rounds)
+        steps |= measure_peers(project, small, peer_rows, factor)
+        with temporary_project() as fresh:
+            steps |= measure_from_nothing(fresh, small, peer_rows)
+
+    ratios = compare(steps, factor)
+    print()
+    print_steps(list(steps.values()))
+    print()
+    print_ratios(ratios)
+    print(NOTES.format(peer_rows=peer_rows, factor=factor))
+    missed = [ratio for ratio in ratios if ratio.is_missed]
+    for ratio in missed:
+        print(f"MISSED  {ratio.name}: {ratio.value:.2f}, bound {ratio.bound}")
+    return 1 if missed else 0
+
+
+def compare(steps: Steps, factor: float) -> list[Ratio]:
+    best = {name: step.best for name, step in steps.items()}
+    hand_written = best["copy"] + best["insert"]
+    assay = best["load"] + best["build"]
+    return [
+        Ratio("load without start-up / floor COPY", best["load alone"] / best["copy"], at_most=1.5),
+        Ratio("load with start-up / floor COPY", best["load"] / best["copy"]),
+        Ratio("peak memory of load, MB", steps["load"].peak, at_most=256),
+        Ratio("load + build, start-up included / floor", assay / hand_written, at_most=2.5),
+        Ratio(
+            "load + build without start-up / floor",
+            (best["load alone"] + best["build alone"]) / hand_written,
+        ),
+        Ratio("ORM scaled / load + build", best["orm"] * factor / assay, at_least=2.5),
+        Ratio("dlt scaled / load + build", best["dlt"] * factor / assay, at_least=3),
+        Ratio("ORM / load + build from nothing, same rows", best["orm"] / best["from nothing"]),
+        Ratio("dlt / load + build from nothing, same rows", best["dlt"] / best["from nothing"]),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

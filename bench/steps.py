@@ -1,0 +1,109 @@
+"""What is measured, step by step; each function gives its steps by a short name."""
+
+from collections import defaultdict
+from pathlib import Path
+
+import psycopg
+
+from bench import floor
+from bench.measure import say
+from bench.project import Project
+from bench.table import Step
+
+Steps = dict[str, Step]
+
+_MODEL = "model.assay.metabolites"
+
+
+def prepare(project: Project) -> Steps:
+    """Make the database that every run starts from: built, and empty."""
+    say("assay build of an empty database")
+    first = project.assay("build")
+    again = project.assay("build")
+    project.keep_as_template()
+    note = f"what every build takes; the first of all, with initdb, {first.seconds:.2f}"
+    return {"idle": Step("assay build, no load", [again.seconds], [again.peak_megabytes], note)}
+
+
+def measure_assay(project: Project, file: Path, rows: int, rounds: int) -> Steps:
+    """Load and build beside the floor's two statements, alternating."""
+    seconds: dict[str, list[float]] = defaultdict(list)
+    peaks: dict[str, list[float]] = defaultdict(list)
+    manifest = project.folder / "target" / "manifest.json"
+    for number in range(1, rounds + 1):
+        say(f"round {number} of {rounds}: load, COPY")
+        project.reset()
+        alone = project.python("bench.loader", project.url, manifest, file)
+        seconds["load alone"].append(float(alone.output))
+
+        project.reset()
+        seconds["copy"].append(floor.copy(project.url, file))
+        load = project.assay("load", file)
+        seconds["load"].append(load.seconds)
+        peaks["load"].append(load.peak_megabytes)
+
+        say(f"round {number} of {rounds}: build, INSERT ... SELECT")
+        build = project.assay("build")
+        seconds["build"].append(build.seconds)
+        peaks["build"].append(build.peak_megabytes)
+        elapsed, model = project.dbt_seconds(_MODEL)
+        seconds["build alone"].append(elapsed)
+        seconds["model"].append(model)
+        seconds["insert"].append(floor.insert(project.url))
+
+        check(project.url, "curated.metabolites", rows)
+        check(project.url, "floor.metabolites", rows)
+    return {
+        "copy": Step("floor: COPY", seconds["copy"]),
+        "insert": Step("floor: INSERT ... SELECT", seconds["insert"]),
+        "load": Step("assay load", seconds["load"], peaks["load"]),
+        "load alone": Step(
+            "  without start-up", seconds["load alone"], note="load_file(), commit included"
+        ),
+        "build": Step("assay build", seconds["build"], peaks["build"]),
+        "build alone": Step(
+            "  without start-up", seconds["build alone"], note="dbt's elapsed_time, with the tests"
+        ),
+        "model": Step("  the curated model", seconds["model"], note="dbt's execution_time"),
+    }
+
+
+def measure_peers(project: Project, file: Path, rows: int, factor: float) -> Steps:
+    """Each in a process and a database of its own, on the same server."""
+    peers = {
+        "orm": ("pydantic + SQLAlchemy ORM", "bench.orm", "metabolites"),
+        "dlt": ("dlt", "bench.dlt_pipeline", "bench.metabolites"),
+    }
+    measured = {}
+    for name, (title, module, table) in peers.items():
+        say(f"peer: {title}")
+        url = project.new_database(name)
+        peer = project.python(module, file, url)
+        check(url, table, rows)
+        note = f"x {factor:g} = {peer.seconds * factor:.1f} scaled"
+        measured[name] = Step(
+            f"{title}, {rows:,} rows", [peer.seconds], [peer.peak_megabytes], note
+        )
+    return measured
+
+
+def measure_from_nothing(project: Project, file: Path, rows: int) -> Steps:
+    """Load and build in a project that has no server yet."""
+    say("assay from nothing")
+    load, build = project.assay("load", file), project.assay("build")
+    check(project.url, "curated.metabolites", rows)
+    step = Step(
+        f"assay load + build, {rows:,} rows",
+        [load.seconds + build.seconds],
+        [load.peak_megabytes, build.peak_megabytes],
+        f"{load.seconds:.2f} + {build.seconds:.2f}; from nothing: initdb, server, dbt parse",
+    )
+    return {"from nothing": step}
+
+
+def check(url: str, table: str, rows: int) -> None:
+    """Fail where a table does not hold every row: then two times are not of the same work."""
+    with psycopg.connect(url) as connection:
+        found = connection.execute(f"select count(*) from {table}").fetchone()
+    if found != (rows,):
+        raise RuntimeError(f"{table} holds {found} rows of {rows}")
