@@ -1,6 +1,5 @@
 """What became of each load: its report, and the rows that were rejected, each with its rules."""
 
-import json
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -10,11 +9,18 @@ from pydantic import BaseModel, TypeAdapter, WithJsonSchema
 from api.cursor import Cursor, Limit, Page, check_parameters, page_body, read_key, read_page
 from api.database import Pool
 from api.errors import Problem, documented
-from api.reports import ONE_LOAD, SOURCE_OF_LOAD, page_of_loads, page_of_rejected
 from api.routes import PREFIX, READING, answer, found
 from api.schemas import NextCursor, Warned, adapter_of
 from api.security import Reader, Subject
 from assay.catalog import Catalog, Column
+from loader.report import (
+    ONE_LOAD,
+    SOURCE_OF_LOAD,
+    feeds_as_json,
+    page_of_loads,
+    page_of_rejected,
+    rules_as_json,
+)
 
 _ID = Column(
     name="load_id",
@@ -128,18 +134,7 @@ async def _asked_rejected(
 
 def router_of(catalog: Catalog) -> APIRouter:
     router = APIRouter(prefix=f"{PREFIX}/loads", tags=["Loads"])
-    words = json.dumps(
-        {
-            entity.name: {
-                r.name: {"name": r.name, "message": r.message, "columns": r.columns}
-                for r in entity.rules
-            }
-            for entity in catalog.entities.values()
-        }
-    )
-    fed = json.dumps(
-        {name: [e.name for e in catalog.fed_by(name)] for name in catalog.source_tables}
-    )
+    rules, feeds = rules_as_json(catalog), feeds_as_json(catalog)
 
     @router.get(
         "",
@@ -162,7 +157,7 @@ def router_of(catalog: Catalog) -> APIRouter:
     async def read_load(
         load_id: Annotated[str, Depends(_asked_load)], _caller: Reader, database: Pool
     ) -> Response:
-        row = found(await database.fetch_row(ONE_LOAD, load_id, words, fed))
+        row = found(await database.fetch_row(ONE_LOAD, load_id, rules, feeds))
         return answer(row["body"])
 
     @router.get(
@@ -182,7 +177,7 @@ def router_of(catalog: Catalog) -> APIRouter:
         if source is None:
             raise Problem(404, "The source of this load is no longer part of the project.")
         sql = page_of_rejected(source, is_first=not page.after)
-        row = found(await database.fetch_row(sql, page.limit, load_id, words, *page.after))
+        row = found(await database.fetch_row(sql, page.limit, load_id, rules, *page.after))
         return answer(page_body(row["items"], row["last"]))
 
     return router

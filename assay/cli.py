@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from assay import dbt, environment, postgres, report
-from assay.catalog import Catalog, CatalogError
+from assay.catalog import Catalog, CatalogError, SourceTable
 from assay.database import libpq_environment, start_database, upgrade
 from assay.settings import Settings, read_settings
 from loader.copy import LoadResult, load_file
@@ -67,7 +67,7 @@ def up(
     source: Source = None,
     serve: Annotated[bool, typer.Option(help="End serving the API.")] = True,
 ) -> None:
-    """Do everything: database, load, build, docs, API. Without files, a first run loads the samples."""
+    """Do everything: database, load, build, docs, API. An empty database gets the sample."""
     settings = read_settings()
     url, catalog = _prepare(settings)
     new_password = _first_admin(settings, url)
@@ -172,20 +172,19 @@ def _samples(settings: Settings, url: str, catalog: Catalog) -> list[Path]:
 def _load(
     url: str, catalog: Catalog, files: list[Path], source: str | None, *, force: bool
 ) -> list[LoadResult]:
-    results = []
-    for file in files:
-        source_table = find_source(catalog, file, source)
-        with _bar(file.name, total=file.stat().st_size) as advance:
-            result = load_file(
-                url,
-                source_table,
-                file,
-                loaded_by=os.environ.get("USER", "assay"),
-                force=force,
-                progress=lambda size, rows, advance=advance: advance(size, f"{rows:,} rows"),
-            )
-        results.append(result)
-    return results
+    return [_load_one(url, find_source(catalog, file, source), file, force=force) for file in files]
+
+
+def _load_one(url: str, source_table: SourceTable, file: Path, *, force: bool) -> LoadResult:
+    with _bar(file.name, total=file.stat().st_size) as advance:
+        return load_file(
+            url,
+            source_table,
+            file,
+            loaded_by=os.environ.get("USER", "assay"),
+            force=force,
+            progress=lambda size, rows: advance(size, f"{rows:,} rows"),
+        )
 
 
 def _build(

@@ -31,21 +31,23 @@ def print_loads(console: Console, url: str, catalog: Catalog, results: list[Load
     with psycopg.connect(url) as connection:
         for result in results:
             load = read_report(connection, catalog, result.load_id)
-            for entity, account in load["entities"].items():
-                console.print(_account(entity, load, account))
+            for account in load["entities"]:
+                console.print(_account(load, account))
                 _print_counts(console, account)
-                if account["rejected"]:
-                    rejected = read_rejected(
-                        connection, catalog, result.load_id, entity, limit=REJECTED_SHOWN
-                    )
-                    console.print(_rejected(entity, rejected, account["rejected"]))
+            rejected = read_rejected(
+                connection, catalog, result.source_table, result.load_id, REJECTED_SHOWN
+            )
+            if rejected:
+                total = sum(account["rejected"] for account in load["entities"])
+                console.print(_rejected(rejected, total))
 
 
 def print_addresses(
     console: Console, settings: Settings, catalog: Catalog, new_password: str | None
 ) -> None:
     """Where everything is, and how to log in."""
-    root = f"http://{'[' + settings.host + ']' if ':' in settings.host else settings.host}:{settings.port}"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    root = f"http://{host}:{settings.port}"
     table = Table.grid(padding=(0, 2))
     table.add_row("API", ", ".join(f"{root}/api/v1/{entity.path}" for entity in catalog.served))
     table.add_row("Swagger UI", f"{root}/docs")
@@ -58,10 +60,9 @@ def print_addresses(
     console.print(table)
 
 
-def _account(entity: str, load: dict[str, Any], account: dict[str, Any]) -> Table:
-    table = Table(
-        title=f"{entity}: load {load['load_id']}, {load['file_name']}", title_justify="left"
-    )
+def _account(load: dict[str, Any], account: dict[str, Any]) -> Table:
+    title = f"{account['entity']}: load {load['load_id']}, {escape(load['file_name'])}"
+    table = Table(title=title, title_justify="left")
     for name in ACCOUNT:
         table.add_column(name, justify="right")
     table.add_row(*(f"{account[name]:,}" for name in ACCOUNT))
@@ -75,9 +76,9 @@ def _print_counts(console: Console, account: dict[str, Any]) -> None:
         console.print(f"  warning {name}: {warning['count']:,} rows. {escape(warning['message'])}")
 
 
-def _rejected(entity: str, rejected: list[dict[str, Any]], total: int) -> Table:
+def _rejected(rejected: list[dict[str, Any]], total: int) -> Table:
     shown = f"the first {len(rejected)} of {total:,}" if total > len(rejected) else f"{total:,}"
-    table = Table(title=f"{entity}: rejected rows, {shown}", title_justify="left")
+    table = Table(title=f"rejected rows: {shown}", title_justify="left")
     table.add_column("row", justify="right")
     table.add_column("rule")
     table.add_column("reason")

@@ -5,12 +5,15 @@ It has no rules: the rows arrive as the text they were.
 
 import csv
 import sys
+import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import dlt
+from psycopg.conninfo import conninfo_to_dict
 
 BATCH = 10_000
 
@@ -23,13 +26,22 @@ def metabolites(file: Path) -> Iterator[list[dict[str, Any]]]:
             yield batch
 
 
+def credentials(url: str) -> str:
+    """The same server, as dlt takes it: the socket in the host's place, and a password."""
+    given = conninfo_to_dict(url)
+    host = quote(str(given["host"]), safe="")
+    return f"postgresql://{given['user']}:none@{host}:{given['port']}/{given['dbname']}"
+
+
 def main(file: Path, url: str) -> None:
+    begun = time.perf_counter()
     pipeline = dlt.pipeline(
         pipeline_name="bench",
-        destination=dlt.destinations.postgres(url),
+        destination=dlt.destinations.postgres(credentials(url)),
         dataset_name="bench",
     )
     pipeline.run(metabolites(file)).raise_on_failed_jobs()
+    print(time.perf_counter() - begun)
 
 
 if __name__ == "__main__":

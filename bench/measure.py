@@ -24,6 +24,7 @@ class Measurement:
     """Resident memory of its largest process. A server in a session of its own, as PostgreSQL,
     is none of its processes."""
     output: str
+    """What it printed last; a module of `bench` prints the seconds without its start-up."""
 
 
 def say(sentence: str) -> None:

@@ -8,6 +8,7 @@ import csv
 import hashlib
 import re
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from decimal import Decimal
@@ -132,19 +133,20 @@ class Metabolite(Base):
 
 
 def metabolites(file: Path) -> Iterator[Metabolite]:
-    """The rows that hold the rules; the others are said to whoever runs this."""
+    """The rows that hold the rules; the others are told on standard error."""
     with file.open(encoding="utf-8", newline="") as source:
         for number, record in enumerate(csv.DictReader(source), 2):
             try:
                 row = MetaboliteRow.model_validate(record)
             except ValidationError as error:
-                print(number, error)
+                print(number, error, file=sys.stderr)
                 continue
             key = hashlib.md5(row.feature.encode(), usedforsecurity=False).digest()
             yield Metabolite(metabolite_id=uuid.UUID(bytes=key), **row.model_dump())
 
 
 def main(file: Path, url: str) -> None:
+    begun = time.perf_counter()
     engine = create_engine("postgresql+psycopg://", creator=partial(psycopg.connect, url))
     Base.metadata.create_all(engine)
     rows = metabolites(file)
@@ -152,6 +154,7 @@ def main(file: Path, url: str) -> None:
         while batch := list(islice(rows, BATCH)):
             session.add_all(batch)
             session.commit()
+    print(time.perf_counter() - begun)
 
 
 if __name__ == "__main__":

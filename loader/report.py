@@ -1,156 +1,176 @@
-"""What became of a load: data to print or to serve.
+"""What became of each load: reports and rejected rows, for the terminal and the API.
 
-The queries have PostgreSQL's own parameters (`$1`) and answer with one JSON text per row, so
-that psycopg (with a `RawCursor`) and asyncpg run them alike and `to_report` and `to_rejected`
-read the answers of both.
+Each query answers with the JSON that people get. Its parameters are PostgreSQL's own (`$1`), so
+psycopg (by a `RawCursor`) and asyncpg run the same text. What the catalog knows is bound as JSON,
+so one text serves all datasets.
 """
 
+# ruff: noqa: S608 - identifiers are the catalog's and quoted, values are bound
+
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from psycopg import Connection, RawCursor, sql
 
-from assay.catalog import Catalog, Entity, SourceTable
+from assay.catalog import Catalog, SourceTable
 from loader.tables import table_of
 
-REPORT = """
-select json_build_object(
-    'load_id', loads.load_id,
-    'source_table', loads.source_table,
-    'file_name', loads.file_name,
-    'state', loads.state,
-    'rows', loads.row_count,
-    'loaded_by', loads.loaded_by,
-    'started_at', loads.started_at,
-    'finished_at', loads.finished_at,
-    'notes', loads.notes,
-    'error', loads.error,
-    'entities', coalesce(
-        (
-            select json_object_agg(
-                accounts.entity, to_jsonb(accounts) - array['entity', 'load_id', 'done_at']
-                order by accounts.entity
-            )
-            from journal.accounts
-            where accounts.load_id = loads.load_id
+_LOAD = """
+    load_id, source_table, file_name, sha256, size_bytes, row_count, state, notes, error,
+    loaded_by, started_at, finished_at
+"""
+
+
+def page_of_loads(*, is_first: bool) -> str:
+    """$1 limit, $2 id to continue below. Columns `items` and `last` as in `api.query.Plan`."""
+    below = "true" if is_first else "load_id < $2::text::bigint"
+    return f"""
+        with page as (
+            select {_LOAD} from raw.loads where {below}
+            order by load_id desc limit $1::integer + 1
         ),
-        '{}'
-    )
-)::text
-from raw.loads
-where loads.load_id = $1
-"""
-"""One report. Parameter: load id."""
-
-_SOURCE_TABLE = "select source_table from raw.loads where load_id = $1"
-
-_REJECTED = """
-with page as materialized (
-    select row_number, rules
-    from journal.verdicts
-    where entity = $1 and load_id = $2 and row_number > $3
-    order by row_number
-    limit $4
-)
-
-select json_build_object(
-    'row_number', page.row_number,
-    'rules', page.rules,
-    'row', (select row_to_json(fields) from (select {columns}) as fields),
-    'malformed', rows._malformed
-)::text
-from page
-inner join {table} as rows on rows._row_number = page.row_number
-where
-    rows._load_id = $2
-    -- bounds, because the index knows ranges of rows only
-    and rows._row_number between
-    (select min(page.row_number) from page) and (select max(page.row_number) from page)
-order by page.row_number
-"""
-
-
-def rejected_query(source_table: SourceTable) -> str:
-    """Query for a page of rejected rows.
-
-    Parameters: entity, load id, row number after which the page begins, limit.
+        shown as (select * from page order by load_id desc limit $1::integer)
+        select
+            (
+                select coalesce(json_agg(row_to_json(shown.*) order by load_id desc), '[]')::text
+                from shown
+            ) as items,
+            case when (select count(*) from page) > $1::integer then (
+                select json_build_array(min(load_id))::text from shown
+            ) end as last
     """
-    columns = (sql.Identifier("rows", column.name) for column in source_table.columns)
-    query = sql.SQL(_REJECTED).format(
-        table=table_of(source_table), columns=sql.SQL(", ").join(columns)
-    )
-    return query.as_string()
 
 
-def to_report(catalog: Catalog, answer: str) -> dict[str, Any]:
-    """A report from the answer of `REPORT`: counts of rules and warnings get their messages."""
-    report: dict[str, Any] = json.loads(answer)
-    for name, account in report["entities"].items():
-        entity = catalog.entities.get(name)
-        for kind in ("rules", "warnings"):
-            account[kind] = {
-                rule: {"count": count, "message": _message(entity, rule)}
-                for rule, count in account[kind].items()
+def _counted(column: str) -> str:
+    """{rule: count} with messages; a rule that the contract no longer has has only a name."""
+    return f"""
+        coalesce((
+            select jsonb_object_agg(counted.key, jsonb_build_object(
+                'count', counted.value,
+                'message', coalesce(
+                    $2::jsonb -> accounts.entity -> counted.key ->> 'message', counted.key
+                )
+            ))
+            from jsonb_each(accounts.{column}) as counted
+        ), '{{}}') as {column}
+    """
+
+
+# $1 load, $2 {entity: {rule: {name, message, columns}}}, $3 {source table: [entity]}
+ONE_LOAD = f"""
+    select row_to_json(report.*)::text as body
+    from (
+        select
+            {_LOAD},
+            coalesce((
+                select json_agg(row_to_json(account.*) order by account.entity)
+                from (
+                    select
+                        entity, rows, new, changed, unchanged, superseded, duplicates, rejected,
+                        {_counted("rules")}, repairs, {_counted("warnings")}, done_at
+                    from journal.accounts
+                    where accounts.load_id = loads.load_id
+                ) as account
+            ), '[]') as entities,
+            coalesce((
+                select json_agg(fed.entity order by fed.entity)
+                from jsonb_array_elements_text($3::jsonb -> loads.source_table) as fed (entity)
+                where loads.state = 'loaded' and not exists (
+                    select from journal.accounts
+                    where accounts.load_id = loads.load_id and accounts.entity = fed.entity
+                )
+            ), '[]') as pending
+        from raw.loads
+        where load_id = $1::text::bigint
+    ) as report
+"""
+
+SOURCE_OF_LOAD = "select source_table from raw.loads where load_id = $1::text::bigint"
+
+
+def page_of_rejected(source: SourceTable, *, is_first: bool) -> str:
+    """$1 limit, $2 load, $3 as $2 of ONE_LOAD, $4 and $5 entity and row number to go on after."""
+    after = "true" if is_first else "(entity, row_number) > ($4::text, $5::text::bigint)"
+    columns = ", ".join(sql.Identifier("came", c.name).as_string() for c in source.columns)
+    return f"""
+        with page as (
+            select entity, row_number, rules
+            from journal.verdicts
+            where load_id = $2::text::bigint and {after}
+            order by entity, row_number limit $1::integer + 1
+        ),
+        shown as (select * from page order by entity, row_number limit $1::integer)
+        select
+            (
+                select coalesce(
+                    json_agg(row_to_json(item.*) order by item.entity, item.row_number), '[]'
+                )::text
+                from (
+                    select
+                        shown.entity,
+                        shown.row_number,
+                        (
+                            select json_agg(coalesce(
+                                $3::jsonb -> shown.entity -> broken.name,
+                                jsonb_build_object(
+                                    'name', broken.name, 'message', broken.name,
+                                    'columns', '[]'::jsonb
+                                )
+                            ) order by broken.name)
+                            from unnest(shown.rules) as broken (name)
+                        ) as rules,
+                        case when came._malformed is null and came._row_number is not null then (
+                            select row_to_json(cells.*) from (select {columns}) as cells
+                        ) end as row,
+                        came._malformed as malformed
+                    from shown
+                    left join {table_of(source).as_string()} as came
+                        on came._load_id = $2::text::bigint
+                        and came._row_number = shown.row_number
+                ) as item
+            ) as items,
+            case when (select count(*) from page) > $1::integer then (
+                select json_build_array(entity, row_number)::text
+                from shown order by entity desc, row_number desc limit 1
+            ) end as last
+    """
+
+
+def rules_as_json(catalog: Catalog) -> str:
+    """Rules by entity and name: {entity: {rule: {name, message, columns}}}."""
+    return json.dumps(
+        {
+            entity.name: {
+                rule.name: {"name": rule.name, "message": rule.message, "columns": rule.columns}
+                for rule in entity.rules
             }
+            for entity in catalog.entities.values()
+        }
+    )
+
+
+def feeds_as_json(catalog: Catalog) -> str:
+    """Entities that a load feeds: {source table: [entity]}."""
+    return json.dumps(
+        {name: [entity.name for entity in catalog.fed_by(name)] for name in catalog.source_tables}
+    )
+
+
+def read_report(connection: Connection, catalog: Catalog, load_id: int) -> dict[str, Any]:
+    """The report of a load: its row of `raw.loads`, `entities` with their accounts, `pending`."""
+    parameters = (str(load_id), rules_as_json(catalog), feeds_as_json(catalog))
+    row = RawCursor(connection).execute(ONE_LOAD, parameters).fetchone()
+    report: dict[str, Any] = json.loads(row[0]) if row else {}
     return report
 
 
-def to_rejected(entity: Entity, answers: Iterable[str]) -> list[dict[str, Any]]:
-    """Rejected rows from the answers of `rejected_query`: rules get messages and columns."""
-    rows: list[dict[str, Any]] = [json.loads(answer) for answer in answers]
-    for row in rows:
-        row["rules"] = [
-            {"name": rule, "message": _message(entity, rule), "columns": _columns(entity, rule)}
-            for rule in row["rules"]
-        ]
-    return rows
-
-
-def read_report(connection: Connection, catalog: Catalog, load_id: int) -> dict[str, Any] | None:
-    """What became of a load, None if there is no such load.
-
-    Returns:
-        `load_id`, `source_table`, `file_name`, `state`, `rows`, `loaded_by`, `started_at`,
-        `finished_at` (ISO 8601), `notes`, `error`, `entities`. For each entity that is done:
-        `rows`, `new`, `changed`, `unchanged`, `superseded`, `duplicates`, `rejected`, `rules`
-        and `warnings` (by name: `count`, `message`), `repairs` (by column: count).
-    """
-    answer = RawCursor(connection).execute(REPORT, [load_id]).fetchone()
-    return None if answer is None else to_report(catalog, answer[0])
-
-
-def read_rejected(  # noqa: PLR0913  # a page has these parts
-    connection: Connection,
-    catalog: Catalog,
-    load_id: int,
-    entity: str,
-    *,
-    limit: int = 100,
-    after_row: int = 0,
+def read_rejected(
+    connection: Connection, catalog: Catalog, source_table: str, load_id: int, limit: int
 ) -> list[dict[str, Any]]:
-    """A page of the rows of a load that an entity rejected, by row number.
-
-    Returns:
-        For each row: `row_number`, `rules` (each `name`, `message`, `columns`), `row` (source
-        columns and their text), `malformed` (the fields as CSV when their number is wrong).
-    """
-    cursor = RawCursor(connection)
-    source_table = cursor.execute(_SOURCE_TABLE, [load_id]).fetchone()
-    if source_table is None or source_table[0] not in catalog.source_tables:
-        return []
-    query = rejected_query(catalog.source_tables[source_table[0]])
-    # Text of this module and quoted identifiers of the catalog only.
-    cursor.execute(query.encode(), [entity, load_id, after_row, limit])
-    return to_rejected(catalog.entities[entity], (answer for (answer,) in cursor))
-
-
-def _message(entity: Entity | None, rule: str) -> str:
-    """A rule that the contract no longer has is told by its name."""
-    known = entity.rules_by_name.get(rule) if entity else None
-    return known.message if known else rule
-
-
-def _columns(entity: Entity, rule: str) -> list[str]:
-    known = entity.rules_by_name.get(rule)
-    return list(known.columns) if known else []
+    """The first rejected rows of a load: entity, row number, rules, the row as it came."""
+    query = page_of_rejected(catalog.source_tables[source_table], is_first=True)
+    parameters = (limit, str(load_id), rules_as_json(catalog))
+    # the text is this module's own, with the catalog's identifiers quoted
+    row = RawCursor(connection).execute(query.encode(), parameters).fetchone()
+    rejected: list[dict[str, Any]] = json.loads(row[0]) if row else []
+    return rejected
