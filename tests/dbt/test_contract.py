@@ -1,6 +1,7 @@
 """The contract holds in PostgreSQL, in dbt's tests, and in every model of the project."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import psycopg
 import pytest
 
 from assay.catalog import Catalog
-from tests.dbt.conftest import NewWarehouse, Warehouse
+from tests.dbt.conftest import DATABASE, NewWarehouse, Warehouse
 from tests.dbt.test_merge import row
 from tests.dbt.test_rules import INCHI
 
@@ -176,3 +177,13 @@ def test_each_constraint_has_a_message(manifest: dict[str, Any]) -> None:
         for constraint in node.get("constraints", ()):
             if constraint["type"] == "check":
                 assert constraint["name"] in rules, f"{node['name']}: {constraint['name']}"
+
+
+def test_unprepared_database_stops_the_build(
+    catalog: Catalog, create_database: Callable[..., str], invoke: Callable[..., Any]
+) -> None:
+    """On a database without the platform's tables, dbt stops at its start and names the command."""
+    assert catalog.entities
+    result = invoke(create_database(name=DATABASE), "build")
+    assert not result.success
+    assert "run `assay db upgrade`" in str(result.exception or [r.message for r in result.result])

@@ -1,0 +1,149 @@
+"""What the catalog reads from a manifest."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from assay.catalog import Catalog, CatalogError, Rule, read_catalog
+
+
+def column(name: str, *constraints: str, **meta: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "data_type": "text",
+        "description": "A  folded\n  text.",
+        "constraints": [{"type": kind} for kind in constraints],
+        "config": {"meta": meta},
+    }
+
+
+def manifest(**changes: Any) -> dict[str, Any]:
+    """A manifest with a mart that is fed by one source through one staging model."""
+    mart = {
+        "name": "pets",
+        "alias": "pets",
+        "schema": "curated",
+        "resource_type": "model",
+        "description": "One row per pet.",
+        "original_file_path": "models/pets.yml",
+        "depends_on": {"nodes": ["model.staging"]},
+        "config": {
+            "materialized": "curated",
+            "meta": {
+                "api": {"path": "pets"},
+                "rules": [
+                    {"name": "name_given", "not_null": "name", "message": "A pet\nhas a name."},
+                    {"name": "one_chip", "unique": ["chip"], "message": "The chip is taken."},
+                    {
+                        "name": "one_owner",
+                        "determinant": "name",
+                        "dependent": ["owner"],
+                        "message": "One owner.",
+                    },
+                    {
+                        "name": "short",
+                        "columns": ["name"],
+                        "severity": "warn",
+                        "expression": "length(name) < 9",
+                        "message": "A long name.",
+                    },
+                ],
+            },
+        },
+        "constraints": [
+            {"type": "primary_key", "columns": ["chip_id"]},
+            {"type": "unique", "columns": ["chip"]},
+        ],
+        "columns": {
+            c["name"]: c
+            for c in (
+                column("chip_id", default="md5(chip)", server_owned=True),
+                column("name", "not_null", title="Name"),
+                column("chip", "not_null"),
+                column("owner"),
+            )
+        },
+    }
+    staging = {
+        "name": "stg",
+        "resource_type": "model",
+        "config": {"materialized": "view", "meta": {}},
+        "depends_on": {"nodes": ["source.vet.pets"]},
+    }
+    source = {
+        "source_name": "vet",
+        "name": "pets",
+        "schema": "raw",
+        "identifier": "vet__pets",
+        "description": "",
+        "config": {"meta": {"load": {"sample": "data/pets.csv"}}},
+        "columns": {"name": column("name", header="Name", mandatory=True)},
+    }
+    return {
+        "nodes": {"model.pets": mart | changes, "model.staging": staging},
+        "sources": {"source.vet.pets": source},
+    }
+
+
+def read(content: dict[str, Any], folder: Path) -> Catalog:
+    file = folder / "manifest.json"
+    file.write_text(json.dumps(content))
+    return read_catalog(file)
+
+
+def test_no_manifest(tmp_path: Path) -> None:
+    """The error names the command that makes one."""
+    with pytest.raises(CatalogError, match="run `dbt parse`"):
+        read_catalog(tmp_path / "manifest.json")
+
+
+def test_mart_without_a_key(tmp_path: Path) -> None:
+    """The error names the file and what to add."""
+    with pytest.raises(CatalogError, match=r"models/pets\.yml.*primary_key"):
+        read(manifest(constraints=[]), tmp_path)
+
+
+def test_entity(tmp_path: Path) -> None:
+    """A mart knows its path, key and columns, and the sources that feed it through staging."""
+    catalog = read(manifest(), tmp_path)
+    entity = catalog.entities["pets"]
+    assert (entity.path, entity.key, entity.source_tables) == ("pets", ("chip_id",), ("vet.pets",))
+    assert catalog.fed_by("vet.pets") == (entity,)
+    assert catalog.served == (entity,)
+    assert {c.name: (c.is_nullable, c.is_server_owned) for c in entity.columns} == {
+        "chip_id": (False, True),
+        "name": (False, False),
+        "chip": (False, False),
+        "owner": (True, False),
+    }
+    assert entity.columns[0].description == "A folded text."
+
+
+def test_rules_by_what_postgresql_says(tmp_path: Path) -> None:
+    """From a constraint's name or a column that is null one finds the rule and its message."""
+    entity = read(manifest(), tmp_path).entities["pets"]
+    rule = entity.rule_of_constraint("pets__one_chip")
+    assert rule == Rule("one_chip", "unique", ("chip",), "The chip is taken.")
+    given = entity.rule_of_null("name")
+    assert given == Rule("name_given", "not_null", ("name",), "A pet has a name.")
+    implied = entity.rule_of_null("chip")
+    assert implied == Rule("chip_required", "not_null", ("chip",), "Chip is mandatory.")
+    assert entity.rule_of_null("owner") is None
+    assert entity.rule_of_constraint("pets__gone") is None
+
+
+def test_implied_rules(tmp_path: Path) -> None:
+    """What has no entry gets a name from its columns; what has one does not get a second."""
+    entity = read(manifest(), tmp_path).entities["pets"]
+    names = set(entity.rules_by_name)
+    assert {"field_count", "owner_type", "chip_required", "chip_id_unique"} <= names
+    assert not names & {"name_required", "chip_unique", "chip_id_required"}
+
+
+def test_source_table(tmp_path: Path) -> None:
+    """A source table knows its raw table, its headers and its sample."""
+    source = read(manifest(), tmp_path).source_tables["vet.pets"]
+    assert (source.schema, source.table, source.sample) == ("raw", "vet__pets", "data/pets.csv")
+    assert [(c.header, c.is_mandatory) for c in source.columns] == [("Name", True)]
