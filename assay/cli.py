@@ -20,6 +20,7 @@ from assay.database import libpq_environment, start_database, upgrade
 from assay.settings import Settings, read_settings
 from loader.copy import LoadResult, load_file
 from loader.errors import LoadError
+from loader.report import WAITING
 from loader.sources import find_source
 
 app = typer.Typer(
@@ -72,10 +73,11 @@ def up(
     url, catalog = _prepare(settings)
     new_password = _first_admin(settings, url)
     results = _load(url, catalog, files or _samples(settings, url, catalog), source, force=False)
-    _build(settings, url)
+    waiting = _build(settings, url)
     with _spinner("dbt docs"):
         dbt.run(settings, libpq_environment(url), "docs", "generate", "--static")
-    report.print_loads(console, url, catalog, results)
+    report.print_results(console, results)
+    report.print_loads(console, url, catalog, {r.load_id for r in results} | waiting)
     report.print_addresses(console, settings, catalog, new_password)
     if serve:
         _serve(settings)
@@ -98,8 +100,8 @@ def build(
     """Build and test the curated tables: `dbt build` without the unit tests of the SQL."""
     settings = read_settings()
     url, catalog = _prepare(settings)
-    _build(settings, url, full_refresh=full_refresh, select=select)
-    report.print_loads(console, url, catalog, [])
+    waiting = _build(settings, url, full_refresh=full_refresh, select=select)
+    report.print_loads(console, url, catalog, waiting)
 
 
 @app.command()
@@ -189,7 +191,10 @@ def _load_one(url: str, source_table: SourceTable, file: Path, *, force: bool) -
 
 def _build(
     settings: Settings, url: str, *, full_refresh: bool = False, select: str | None = None
-) -> None:
+) -> set[int]:
+    """Build, and say which loads were waiting for it."""
+    with psycopg.connect(url) as connection:
+        waiting = {load_id for (load_id,) in connection.execute(WAITING)}
     arguments = ["build", "--exclude-resource-type", "unit_test"]
     arguments += ["--full-refresh"] if full_refresh else []
     arguments += ["--select", select] if select else []
@@ -205,6 +210,7 @@ def _build(
             on_progress=on_progress,
             on_message=lambda sentence: console.print(escape(sentence)),
         )
+    return waiting
 
 
 def _serve(settings: Settings) -> None:

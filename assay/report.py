@@ -25,17 +25,16 @@ def print_results(console: Console, results: list[LoadResult]) -> None:
         )
 
 
-def print_loads(console: Console, url: str, catalog: Catalog, results: list[LoadResult]) -> None:
-    """The account of each load of this run, with what was rejected, repaired and warned of."""
-    print_results(console, results)
+def print_loads(console: Console, url: str, catalog: Catalog, load_ids: set[int]) -> None:
+    """The account of each load, with what was rejected, repaired and warned of."""
     with psycopg.connect(url) as connection:
-        for result in results:
-            load = read_report(connection, catalog, result.load_id)
+        for load_id in sorted(load_ids):
+            load = read_report(connection, catalog, load_id)
             for account in load["entities"]:
                 console.print(_account(load, account))
                 _print_counts(console, account)
             rejected = read_rejected(
-                connection, catalog, result.source_table, result.load_id, REJECTED_SHOWN
+                connection, catalog, load["source_table"], load_id, REJECTED_SHOWN
             )
             if rejected:
                 total = sum(account["rejected"] for account in load["entities"])

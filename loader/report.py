@@ -85,6 +85,14 @@ ONE_LOAD = f"""
     ) as report
 """
 
+# Loads that no build has taken yet.
+WAITING = """
+    select load_id from raw.loads
+    where state = 'loaded' and not exists (
+        select from journal.accounts where accounts.load_id = loads.load_id
+    )
+"""
+
 SOURCE_OF_LOAD = "select source_table from raw.loads where load_id = $1::text::bigint"
 
 
