@@ -2,16 +2,17 @@
 
 import os
 import secrets
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import psycopg
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from assay import dbt, environment, postgres, report
@@ -35,6 +36,15 @@ app.add_typer(users_app, name="users")
 
 console = Console(highlight=False)
 
+
+class Role(StrEnum):
+    """What a user may do; each may do what the one before may."""
+
+    READER = "reader"
+    EDITOR = "editor"
+    ADMIN = "admin"
+
+
 Files = Annotated[list[Path] | None, typer.Argument(help="CSV or XLSX files to load.")]
 Source = Annotated[
     str | None, typer.Option(help="Source table, such as <source>.<table>; else found by header.")
@@ -44,10 +54,13 @@ FullRefresh = Annotated[
     bool, typer.Option("--full-refresh", help="Recompute every row from raw, verdicts and journal.")
 ]
 
-# Exit codes: ROBUSTNESS of the loader; `sysexits.h` for a wrong configuration.
+# docs/operations.md lists the exit codes.
 FILE_REFUSED = 3
 TRANSIENT_FAILURE = 5
 BUILD_FAILED = 1
+
+ADMINS = "select username from auth.users where role = 'admin' and is_active order by created_at"
+BUILD_LOCK = "hashtextextended('assay build', 0)"
 
 
 def main() -> None:
@@ -58,7 +71,9 @@ def main() -> None:
         _fail(str(error), FILE_REFUSED)
     except (postgres.PostgresError, psycopg.OperationalError) as error:
         _fail(f"No database: {error}".strip(), TRANSIENT_FAILURE)
-    except (CatalogError, dbt.BuildError, FileNotFoundError, ValueError) as error:
+    except psycopg.Error as error:
+        _fail(f"The database refused: {error.diag.message_primary or error}", BUILD_FAILED)
+    except (CatalogError, dbt.BuildError, OSError, ValueError) as error:
         _fail(str(error), BUILD_FAILED)
 
 
@@ -70,15 +85,17 @@ def up(
 ) -> None:
     """Do everything: database, load, build, docs, API. An empty database gets the sample."""
     settings = read_settings()
+    if serve:
+        _check_port(settings)
     url, catalog = _prepare(settings)
-    new_password = _first_admin(settings, url)
+    admin, new_password = _first_admin(settings, url)
     results = _load(url, catalog, files or _samples(settings, url, catalog), source, force=False)
     waiting = _build(settings, url)
     with _spinner("dbt docs"):
         dbt.run(settings, libpq_environment(url), "docs", "generate", "--static")
     report.print_results(console, results)
     report.print_loads(console, url, catalog, {r.load_id for r in results} | waiting)
-    report.print_addresses(console, settings, catalog, new_password)
+    report.print_addresses(console, settings, catalog, admin, new_password)
     if serve:
         _serve(settings)
 
@@ -117,6 +134,7 @@ def docs() -> None:
 def serve() -> None:
     """Serve the API on HOST:PORT."""
     settings = read_settings()
+    _check_port(settings)
     start_database(settings)
     _serve(settings)
 
@@ -144,41 +162,56 @@ def upgrade_database() -> None:
 @users_app.command("add")
 def add_user(
     username: str,
-    role: Annotated[str, typer.Option(help="reader, editor or admin")] = "reader",
+    role: Annotated[Role, typer.Option()] = Role.READER,
 ) -> None:
     """Add a user with a generated password, shown once."""
-    settings = read_settings()
-    url, _ = _prepare(settings)
+    url, _ = _prepare(read_settings())
     password = secrets.token_urlsafe(18)
     _create_user(url, username, password, role)
-    console.print(f"{username} ({role}): password [bold]{password}[/]")
+    console.print(f"{report.printable(username)} ({role}): password {password}", soft_wrap=True)
 
 
 def _prepare(settings: Settings) -> tuple[str, Catalog]:
     with _spinner("database and catalog"):
         url = start_database(settings)
-        catalog = dbt.parse(settings)
+        catalog = dbt.parse(settings, libpq_environment(url))
         upgrade(url, catalog)
     return url, catalog
+
+
+def _check_port(settings: Settings) -> None:
+    """Before the work, not after it."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise ValueError(
+                f"{settings.host}:{settings.port} is not free ({error.strerror}): "
+                "stop what listens there, or set PORT to another."
+            ) from None
 
 
 def _samples(settings: Settings, url: str, catalog: Catalog) -> list[Path]:
     """The bundled samples, for a database that has no loads; nothing for any other."""
     with psycopg.connect(url) as connection:
-        row = connection.execute("select exists (select from raw.loads)").fetchone()
-    if row and row[0]:
-        return []
+        if connection.execute("select from raw.loads where state = 'loaded' limit 1").rowcount:
+            return []
     return [settings.project / s.sample for s in catalog.source_tables.values() if s.sample]
 
 
 def _load(
     url: str, catalog: Catalog, files: list[Path], source: str | None, *, force: bool
 ) -> list[LoadResult]:
-    return [_load_one(url, find_source(catalog, file, source), file, force=force) for file in files]
+    # whether all are known is seen before the first is loaded
+    found = [(find_source(catalog, file, source), file) for file in files]
+    return [_load_one(url, source_table, file, force=force) for source_table, file in found]
 
 
 def _load_one(url: str, source_table: SourceTable, file: Path, *, force: bool) -> LoadResult:
-    with _bar(file.name, total=file.stat().st_size) as advance:
+    total = file.stat().st_size if file.is_file() else None
+    with _bar(report.printable(file.name), total=total) as advance:
         return load_file(
             url,
             source_table,
@@ -198,7 +231,7 @@ def _build(
     arguments = ["build", "--exclude-resource-type", "unit_test"]
     arguments += ["--full-refresh"] if full_refresh else []
     arguments += ["--select", select] if select else []
-    with _bar("build", total=None) as advance:
+    with _only_build(url), _bar("build", total=None) as advance:
 
         def on_progress(begun: int, total: int, name: str) -> None:
             advance(begun, name, total)
@@ -208,7 +241,7 @@ def _build(
             libpq_environment(url),
             *arguments,
             on_progress=on_progress,
-            on_message=lambda sentence: console.print(escape(sentence)),
+            on_message=lambda sentence: console.print(report.printable(sentence)),
         )
     return waiting
 
@@ -231,24 +264,45 @@ def _serve(settings: Settings) -> None:
     )
 
 
-def _first_admin(settings: Settings, url: str) -> str | None:
-    """Make the first admin where there is none; the password, if it was generated just now."""
+def _first_admin(settings: Settings, url: str) -> tuple[str, str | None]:
+    """An admin who can log in, and the password if it was generated just now.
+
+    One is made where there is none, and where the settings name a new one with a password.
+    """
     with psycopg.connect(url) as connection:
-        row = connection.execute(
-            "select exists (select from auth.users where role = 'admin' and is_active)"
-        ).fetchone()
-    if row and row[0]:
-        return None
+        admins = [name for (name,) in connection.execute(ADMINS)]
+    name = settings.admin_username.lower()
+    if name in admins or (admins and settings.admin_password is None):
+        return (name if name in admins else admins[0]), None
     password, is_new = environment.secret(settings, "ADMIN_PASSWORD", settings.admin_password)
-    _create_user(url, settings.admin_username, password, "admin")
-    return password if is_new else None
+    try:
+        _create_user(url, name, password, Role.ADMIN)
+    except ValueError as error:
+        raise ValueError(f"ADMIN_USERNAME or ADMIN_PASSWORD: {error}") from None
+    return name, password if is_new else None
 
 
-def _create_user(url: str, username: str, password: str, role: str) -> None:
+def _create_user(url: str, username: str, password: str, role: Role) -> None:
     from api.users import add_user_statement  # noqa: PLC0415  hashing is only needed here
 
+    if not username.strip():
+        raise ValueError("A user has a name.")
     with psycopg.connect(url) as connection:
-        connection.execute(*add_user_statement(username, password, role))
+        try:
+            connection.execute(*add_user_statement(username, password, role))
+        except psycopg.errors.UniqueViolation:
+            raise ValueError(f"There is a user {username} already.") from None
+
+
+@contextmanager
+def _only_build(url: str) -> Iterator[None]:
+    """Builds run one after another, since dbt's own statements get into each other's way."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(f"select pg_try_advisory_lock({BUILD_LOCK})").fetchone()
+        if not (row and row[0]):
+            console.print("Another build is running; waiting for its end.")
+            connection.execute(f"select pg_advisory_lock({BUILD_LOCK})")
+        yield
 
 
 @contextmanager
@@ -277,5 +331,6 @@ def _bar(what: str, total: int | None) -> Iterator[Any]:
 
 
 def _fail(sentence: str, code: int) -> None:
-    Console(stderr=True, highlight=False).print(f"[bold red]assay:[/] {escape(sentence)}")
+    text = "\n".join(map(report.printable, sentence.splitlines()))
+    Console(stderr=True, highlight=False).print(f"[bold red]assay:[/] {text}", soft_wrap=True)
     sys.exit(code)

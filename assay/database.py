@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 from alembic import command
 from alembic.config import Config
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import Conninfo
 from sqlalchemy import create_engine
 
 from assay import postgres
@@ -13,38 +13,52 @@ from assay.catalog import Catalog
 from assay.settings import Settings
 from loader.tables import create_raw_tables
 
-# What libpq, and with it dbt's profile, reads from the environment.
-LIBPQ_VARIABLES = {
-    "host": "PGHOST",
-    "port": "PGPORT",
-    "user": "PGUSER",
-    "password": "PGPASSWORD",
-    "dbname": "PGDATABASE",
-}
-
 
 def database_url(settings: Settings) -> str:
-    """Where the database is; the embedded one need not be running."""
+    """Where the database is; the embedded one need not be running.
+
+    Raises:
+        ValueError: DATABASE_URL is no URL of a PostgreSQL; the message does not repeat it.
+    """
     if settings.database_url:
-        return settings.database_url.get_secret_value()
+        url = settings.database_url.get_secret_value()
+        try:
+            Conninfo.parse(url.encode())
+        except psycopg.OperationalError:
+            raise ValueError(
+                "DATABASE_URL is not one of PostgreSQL: postgresql://user:password@host:5432/name"
+            ) from None
+        return url
     return postgres.Address(str(postgres.socket_directory(settings.project))).url
 
 
 def start_database(settings: Settings) -> str:
     """The database's URL, after the embedded server was started where it is used."""
     if settings.database_url:
-        return settings.database_url.get_secret_value()
+        return database_url(settings)
     return postgres.start(settings.project).url
 
 
 def libpq_environment(url: str) -> dict[str, str]:
-    """The PG* variables that say the same as a database URL."""
-    parameters = conninfo_to_dict(url)
-    return {
-        variable: str(parameters[name])
-        for name, variable in LIBPQ_VARIABLES.items()
-        if parameters.get(name)
+    """The PG* variables that say the same as a database URL, for dbt and its profile.
+
+    Raises:
+        psycopg.OperationalError: Nobody answers there, or not us.
+    """
+    given = {
+        option.envvar.decode(): option.val.decode()
+        for option in Conninfo.parse(url.encode())
+        if option.envvar and option.val
     }
+    # dbt wants also what the URL leaves to libpq's defaults
+    with psycopg.connect(url) as connection:
+        info = connection.info
+        return {
+            "PGHOST": info.host,
+            "PGPORT": str(info.port),
+            "PGUSER": info.user,
+            "PGDATABASE": info.dbname,
+        } | given
 
 
 def upgrade(url: str, catalog: Catalog) -> None:

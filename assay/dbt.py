@@ -20,7 +20,7 @@ class BuildError(Exception):
     """dbt failed; the message is what dbt said."""
 
 
-def parse(settings: Settings) -> Catalog:
+def parse(settings: Settings, environment: dict[str, str]) -> Catalog:
     """The catalog of the project, after a `dbt parse` if anything changed since the last one.
 
     In a process of its own: dbt takes 100 MB, and a loader has little use for it.
@@ -32,6 +32,7 @@ def parse(settings: Settings) -> Catalog:
         done = subprocess.run(  # noqa: S603  our own interpreter and folder
             [sys.executable, "-m", "dbt.cli.main", "--quiet", "parse", *_options(settings)],
             cwd=settings.project,
+            env=os.environ | environment,
             capture_output=True,
             text=True,
             check=False,

@@ -19,6 +19,7 @@ def secret(settings: Settings, name: str, given: SecretStr | None) -> tuple[str,
         return given.get_secret_value(), False
     value = secrets.token_urlsafe(SECRET_BYTES)
     file = os.open(settings.project / ".env", os.O_CREAT | os.O_APPEND | os.O_RDWR, 0o600)
+    os.fchmod(file, 0o600)  # it may have been there, copied from an example
     with os.fdopen(file, "a+", encoding="utf-8") as env:
         env.seek(0)
         content = env.read()

@@ -85,8 +85,6 @@ def stop(project: Path) -> bool:
     with _lock(project):
         was_running = is_running(project)
         _end_servers(project)
-        with suppress(OSError):
-            socket_directory(project).rmdir()
         return was_running
 
 

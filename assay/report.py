@@ -20,7 +20,7 @@ def print_results(console: Console, results: list[LoadResult]) -> None:
     """One line for each file: loaded, or known already."""
     for result in results:
         console.print(
-            f"{escape(result.file_name)}: {result.state} as load {result.load_id},"
+            f"{printable(result.file_name)}: {result.state} as load {result.load_id},"
             f" {result.rows:,} rows into {result.source_table}"
         )
 
@@ -42,25 +42,31 @@ def print_loads(console: Console, url: str, catalog: Catalog, load_ids: set[int]
 
 
 def print_addresses(
-    console: Console, settings: Settings, catalog: Catalog, new_password: str | None
+    console: Console, settings: Settings, catalog: Catalog, admin: str, new_password: str | None
 ) -> None:
     """Where everything is, and how to log in."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     root = f"http://{host}:{settings.port}"
-    table = Table.grid(padding=(0, 2))
-    table.add_row("API", ", ".join(f"{root}/api/v1/{entity.path}" for entity in catalog.served))
-    table.add_row("Swagger UI", f"{root}/docs")
-    table.add_row("dbt docs", f"{root}/dbt")
-    table.add_row("log in", f"POST {root}/api/v1/auth/login as {settings.admin_username}")
+    lines = {
+        "API": ", ".join(f"{root}/api/v1/{entity.path}" for entity in catalog.served),
+        "Swagger UI": f"{root}/docs",
+        "dbt docs": f"{root}/dbt",
+        "log in": f"POST {root}/api/v1/auth/login as {admin}",
+        "password": new_password or "the one that this user was made with",
+    }
+    for name, value in lines.items():
+        console.print(f"{name:<11} {printable(value)}", soft_wrap=True)
     if new_password:
-        table.add_row("password", f"{new_password}  (shown once; it is in .env)")
-    else:
-        table.add_row("password", "ADMIN_PASSWORD of the environment or .env")
-    console.print(table)
+        console.print("            shown once; it is kept in .env")
+
+
+def printable(text: str) -> str:
+    """Text of people's files, without what a terminal or rich's markup would obey."""
+    return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
 def _account(load: dict[str, Any], account: dict[str, Any]) -> Table:
-    title = f"{account['entity']}: load {load['load_id']}, {escape(load['file_name'])}"
+    title = f"{account['entity']}: load {load['load_id']}, {printable(load['file_name'])}"
     table = Table(title=title, title_justify="left")
     for name in ACCOUNT:
         table.add_column(name, justify="right")
@@ -72,24 +78,16 @@ def _print_counts(console: Console, account: dict[str, Any]) -> None:
     for column, count in account["repairs"].items():
         console.print(f"  repaired {column}: {count:,} rows")
     for name, warning in account["warnings"].items():
-        console.print(f"  warning {name}: {warning['count']:,} rows. {escape(warning['message'])}")
+        message = printable(warning["message"])
+        console.print(f"  warning {name}: {warning['count']:,} rows. {message}")
 
 
 def _rejected(rejected: list[dict[str, Any]], total: int) -> Table:
     shown = f"the first {len(rejected)} of {total:,}" if total > len(rejected) else f"{total:,}"
-    table = Table(title=f"rejected rows: {shown}", title_justify="left")
-    table.add_column("row", justify="right")
-    table.add_column("rule")
-    table.add_column("reason")
-    table.add_column("as it came", overflow="ellipsis", no_wrap=True, max_width=48)
+    table = Table("row", "why, and the row as it came", title=f"rejected rows: {shown}")
+    table.title_justify = "left"
     for row in rejected:
         came = row["malformed"] or ", ".join(value or "" for value in row["row"].values())
-        for number, rule in enumerate(row["rules"]):
-            first = number == 0
-            table.add_row(
-                str(row["row_number"]) if first else "",
-                rule["name"],
-                escape(rule["message"]),
-                escape(came) if first else "",
-            )
+        lines = [f"[bold]{rule['name']}[/]: {printable(rule['message'])}" for rule in row["rules"]]
+        table.add_row(str(row["row_number"]), "\n".join([*lines, f"[dim]{printable(came)}[/]"]))
     return table

@@ -3,7 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -41,6 +41,14 @@ class Settings(BaseSettings):
 
 
 def read_settings(project: Path | None = None) -> Settings:
-    """Settings of a project: the environment first, then its `.env`."""
+    """Settings of a project: the environment first, then its `.env`.
+
+    Raises:
+        ValueError: A setting has a wrong value; the message names it and does not repeat it.
+    """
     project = project or find_project()
-    return Settings(project=project, _env_file=project / ".env")  # type: ignore[call-arg]
+    try:
+        return Settings(project=project, _env_file=project / ".env")  # type: ignore[call-arg]
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        raise ValueError("; ".join(faults)) from None

@@ -174,7 +174,7 @@ def load_file(  # noqa: PLR0913  # a request has these parts
     request = _Request(
         source_table=source_table,
         path=path,
-        file_name=file_name or path.name,
+        file_name=_printable(file_name or path.name),
         loaded_by=loaded_by,
         force=force,
         progress=progress or (lambda _bytes, _rows: None),
@@ -187,6 +187,11 @@ def load_file(  # noqa: PLR0913  # a request has these parts
             error.file = request.file_name
         _record_failure(conninfo, request, error)
         raise
+
+
+def _printable(name: str) -> str:
+    """A name that is not UTF-8, as PostgreSQL can hold it."""
+    return name.encode(errors="surrogateescape").decode(errors="replace")
 
 
 def _load(conninfo: str, request: _Request) -> LoadResult:

@@ -17,17 +17,11 @@ def find_source(catalog: Catalog, path: Path, explicit_name: str | None = None) 
         LoadError: There is no such source table, or not exactly one that fits; the message
             lists the candidates and the headers that each lacks.
     """
-    names = ", ".join(catalog.source_tables) or "none"
     if explicit_name is not None:
-        if explicit_name not in catalog.source_tables:
-            near = difflib.get_close_matches(explicit_name, catalog.source_tables, n=1)
-            raise LoadError(
-                f"there is no source table {explicit_name!r}, there is {names}",
-                remedy=f"pass `--source {near[0]}` if that is meant" if near else None,
-            )
-        return catalog.source_tables[explicit_name]
+        return _named(catalog, explicit_name)
     fitting: list[SourceTable] = []
     reasons: list[str] = []
+    refusals: list[LoadError] = []
     try:
         document = open_document(path)
     except LoadError as error:
@@ -41,6 +35,8 @@ def find_source(catalog: Catalog, path: Path, explicit_name: str | None = None) 
             try:
                 layout = document.layout(source_table)
             except LoadError as error:
+                error.file = path.name
+                refusals.append(error)
                 reasons.append(f"{source_table.name}: {error.message}")
                 continue
             if layout.fits:
@@ -50,8 +46,21 @@ def find_source(catalog: Catalog, path: Path, explicit_name: str | None = None) 
                 reasons.append(f"{source_table.name} lacks {lacks}")
     if len(fitting) == 1:
         return fitting[0]
+    if len(refusals) == len(reasons) and len({error.message for error in refusals}) == 1:
+        raise refusals[0]  # unreadable, whatever it is meant for
     if fitting:
         message = "the headers fit several source tables: " + ", ".join(s.name for s in fitting)
     else:
         message = "the headers fit no source table: " + ("; ".join(reasons) or "there is none")
     raise LoadError(message, remedy="pass `--source NAME` to choose one", file=path.name)
+
+
+def _named(catalog: Catalog, name: str) -> SourceTable:
+    if name not in catalog.source_tables:
+        near = difflib.get_close_matches(name, catalog.source_tables, n=1)
+        raise LoadError(
+            f"there is no source table {name!r}, there is "
+            + (", ".join(catalog.source_tables) or "none"),
+            remedy=f"pass `--source {near[0]}` if that is meant" if near else None,
+        )
+    return catalog.source_tables[name]

@@ -114,7 +114,7 @@ def test_starts_and_stops_twice(project: Path) -> None:
     query(project, "create table kept as select 7 as number")
     assert stop(project)
     assert not is_running(project)
-    assert not socket_directory(project).exists()
+    assert list(socket_directory(project).iterdir()) == []
     assert not stop(project)
     assert query(project, "select number from kept") == "7"
     assert stop(project)
@@ -169,7 +169,6 @@ def test_a_stale_pid_of_another_program(project: Path) -> None:
     data, sockets = postgres.data_directory(project), socket_directory(project)
     pid_file = f"{os.getppid()}\n{data}\n1\n5432\n{sockets}\n\n 1 1\nready\n"
     (data / "postmaster.pid").write_text(pid_file)
-    sockets.mkdir(0o700)
     (sockets / ".s.PGSQL.5432").touch()
     (sockets / ".s.PGSQL.5432.lock").write_text(pid_file)
     assert not is_running(project)
@@ -274,7 +273,6 @@ def test_a_foreign_socket_directory(project: Path) -> None:
 def test_a_socket_directory_of_another_user(project: Path) -> None:
     """Another user's directory is refused, even if it looks private."""
     sockets = socket_directory(project)
-    sockets.mkdir(0o700)
     os.chown(sockets, USER, USER)
     with pytest.raises(PostgresError, match="admits nobody else"):
         start(project)

@@ -212,6 +212,40 @@ def test_order_of_rows_does_not_matter(warehouse: Warehouse) -> None:
     assert outcomes[0][2] == 4
 
 
+def test_copies_of_a_rejected_row_are_rejected(warehouse: Warehouse) -> None:
+    """A row that is there twice and contradicts curated is rejected twice, for good."""
+    warehouse.load(row("a", 0))
+    warehouse.build()
+    load_id = warehouse.load(row("a", 0, "2", "LC"), row("a", 0, "2", "LC"), row("b", 1))
+    warehouse.build()
+    assert warehouse.rejected(load_id) == {
+        2: ["one_method_per_feature"],
+        3: ["one_method_per_feature"],
+    }
+    assert counts(warehouse, load_id) == {"new": 1, "rejected": 2}
+    assert rebuild_changes_nothing(warehouse)
+
+
+def test_deleted_values_do_not_come_back(warehouse: Warehouse) -> None:
+    """A deletion ends what was known of the key: a later row without a value has none."""
+    warehouse.load(row("a", 0, cas="56-86-0"))
+    warehouse.build()
+    delete(warehouse, "a")
+    warehouse.load(row("a", 0, "2"))
+    warehouse.build()
+    assert warehouse.query(STATE)[0]["cas_number"] is None
+    assert rebuild_changes_nothing(warehouse)
+
+
+def test_any_other_text_is_a_change(warehouse: Warehouse) -> None:
+    """Whatever stands in a cell, rows that differ are told apart."""
+    warehouse.load(["a", "1", "", "110-82-7", "M", "5"])
+    warehouse.build()
+    load_id = warehouse.load(["a", "1", "", "110-82-7", "M\x1fsample_data=1:5", ""])
+    warehouse.build()
+    assert counts(warehouse, load_id) == {"rejected": 1}
+
+
 def test_missing_table_is_recomputed(warehouse: Warehouse) -> None:
     """A table that somebody dropped comes back with its edits, not empty."""
     warehouse.load(row("a", 0), row("b", 1))
@@ -226,6 +260,7 @@ def test_missing_table_is_recomputed(warehouse: Warehouse) -> None:
 
 def test_account_that_does_not_add_up_fails_the_build(warehouse: Warehouse) -> None:
     """A row that gets lost between raw and curated stops the build, and nothing is published."""
+    warehouse.build()
     warehouse.load(row("a", 0), row("b", 1))
     warehouse.connection.execute("delete from raw.laboratory__metabolites where _row_number = 3")
     with pytest.raises(pytest.fail.Exception, match="every_row_is_accounted_for"):
@@ -251,6 +286,7 @@ def test_rebuild_equals_history(warehouse: Warehouse, seed: int) -> None:
                 )
                 for _ in range(choice.randrange(1, 6))
             ]
+            rows += choice.choices(rows, k=choice.randrange(2))
             warehouse.load(*rows, name=f"{step}.csv")
         elif action == "build":
             warehouse.build()

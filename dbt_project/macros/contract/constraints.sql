@@ -86,10 +86,12 @@
 
 {#- Makes the constraints of a table equal to its contract's, and says what it
     changed. Where existing rows break a new rule it fails, naming rows, and the
-    table stays as it was. -#}
-{% macro apply_constraints(contract, relation) -%}
+    table stays as it was. All are added in one statement, so that the rows are
+    read once. -#}
+{% macro apply_constraints(contract, relation, is_new=false) -%}
     {%- set wanted = contract_constraints(contract) -%}
     {%- set names = wanted | map(attribute='name') | list -%}
+    {%- set changes = [] -%}
 
     {%- set superfluous = query("
         select conname from pg_catalog.pg_constraint
@@ -103,32 +105,44 @@
             ))
     ") -%}
     {%- for row in superfluous -%}
-        {%- do execute_sql('alter table ' ~ relation ~ ' drop constraint ' ~ adapter.quote(row[0])) -%}
+        {%- do changes.append('drop constraint ' ~ adapter.quote(row[0])) -%}
         {{ log(relation.identifier ~ ': dropped constraint ' ~ row[0], info=true) }}
     {%- endfor -%}
 
+    {%- set missing = [] -%}
     {%- for constraint in wanted if not query('select ' ~ is_enforced(constraint, relation))[0][0] -%}
-        {%- set breaking = query(
-            'select to_jsonb(breaking)::text from (' ~ rows_breaking(constraint.rule, relation)
-            ~ ' limit 20) as breaking'
-        ) -%}
-        {%- if breaking | length > 0 -%}
-            {{ exceptions.raise_compiler_error(
-                relation.identifier ~ ' has rows that break the rule ' ~ constraint.rule.name
-                ~ '; the table was left as it is. Mend these, then build again:\n'
-                ~ breaking | map(attribute=0) | join('\n')
-            ) }}
+        {%- do missing.append(constraint) -%}
+        {%- if not is_new -%}
+            {%- do refuse_breaking_rows(constraint.rule, relation) -%}
+            {%- do changes.append('drop constraint if exists ' ~ constraint.name) -%}
+            {{ log(relation.identifier ~ ': added constraint ' ~ constraint.name, info=true) }}
         {%- endif -%}
-        {%- do execute_sql(
-            'alter table ' ~ relation ~ ' drop constraint if exists ' ~ constraint.name ~ ';'
-            ~ ' alter table ' ~ relation ~ ' add constraint ' ~ constraint.name
-            ~ ' ' ~ constraint.definition ~ ';'
+        {%- do changes.append(
+            'add constraint ' ~ constraint.name ~ ' ' ~ constraint.definition
         ) -%}
-        {%- do execute_sql(
-            'do $do$ begin execute format('
-            ~ "'comment on constraint " ~ constraint.name ~ ' on ' ~ relation ~ " is %L', "
-            ~ fingerprint(constraint) ~ ') ; end $do$'
-        ) -%}
-        {{ log(relation.identifier ~ ': added constraint ' ~ constraint.name, info=false) }}
     {%- endfor -%}
+
+    {%- do execute_sql(
+        'alter table ' ~ relation ~ ' ' ~ changes | join(', ')
+    ) if changes -%}
+    {%- for constraint in missing -%}
+        {%- do execute_sql(
+            "do $do$ begin execute format('comment on constraint " ~ constraint.name
+            ~ ' on ' ~ relation ~ " is %L', " ~ fingerprint(constraint) ~ '); end $do$'
+        ) -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{% macro refuse_breaking_rows(rule, relation) -%}
+    {%- set breaking = query(
+        'select to_jsonb(breaking)::text from (' ~ rows_breaking(rule, relation)
+        ~ ' limit 20) as breaking'
+    ) -%}
+    {%- if breaking -%}
+        {{ exceptions.raise_compiler_error(
+            relation.identifier ~ ' has rows that break the rule ' ~ rule.name
+            ~ '; the table was left as it is. Mend these, then build again:\n'
+            ~ breaking | map(attribute=0) | join('\n')
+        ) }}
+    {%- endif -%}
 {%- endmacro %}

@@ -11,6 +11,9 @@
     3. Pending loads are taken one after another, in clock order: each is staged
        and judged, then merged under the table's lock, in one transaction.
 
+    A new table is seen by nobody before it is committed: its constraints and
+    indexes are made after its first load, at once instead of row by row.
+
     Why each step is as it is: docs/architecture.md. -#}
 {% materialization curated, adapter='postgres' %}
     {%- set contract = model -%}
@@ -18,21 +21,29 @@
 
     {{ run_hooks(pre_hooks) }}
 
-    {%- set is_new = make_curated_table(contract, relation) -%}
-
-    {%- if is_new or flags.FULL_REFRESH -%}
-        {%- do begin_build(contract) -%}
+    {%- do begin_build(contract) -%}
+    {%- if make_curated_table(contract, relation) -%}
         {%- do recompute(contract, relation) -%}
-        {%- do adapter.commit() -%}
+        {%- for load in pending_loads(contract)[:1] -%}
+            {%- do take(contract, relation, load) -%}
+        {%- endfor -%}
+        {%- do apply_constraints(contract, relation, is_new=true) -%}
+        {%- do add_ledger_key(contract) -%}
+    {%- else -%}
+        {%- do apply_constraints(contract, relation) -%}
+        {%- if flags.FULL_REFRESH -%}
+            {%- do adapter.commit() -%}
+            {%- do begin_build(contract) -%}
+            {%- do recompute(contract, relation) -%}
+        {%- endif -%}
     {%- endif -%}
+    {%- do adapter.commit() -%}
 
     {%- for load in pending_loads(contract) -%}
         {%- do begin_build(contract) -%}
         {#- another build may have taken it while this one waited -#}
         {%- if is_pending(contract, load.load_id) -%}
-            {%- set account = judge(contract, load) -%}
-            {%- do lock_curated(relation) -%}
-            {%- do merge(contract, relation, load, account) -%}
+            {%- do take(contract, relation, load) -%}
         {%- endif -%}
         {%- do adapter.commit() -%}
     {%- endfor -%}
@@ -53,6 +64,13 @@
     ) -%}
 {%- endmacro %}
 
+{#- Judges a load without the lock, then merges it under the lock. -#}
+{% macro take(contract, relation, load) -%}
+    {%- set account = judge(contract, load) -%}
+    {%- do lock_curated(relation) -%}
+    {%- do merge(contract, relation, load, account) -%}
+{%- endmacro %}
+
 {#- Writers wait from here to the end of the transaction; readers never do. -#}
 {% macro lock_curated(relation) -%}
     {%- do execute_sql('lock table ' ~ relation ~ ' in share row exclusive mode') -%}
@@ -61,7 +79,6 @@
 {#- Makes the table and its ledger, or adds what is new in the contract. Returns
     whether the table was missing. -#}
 {% macro make_curated_table(contract, relation) -%}
-    {%- do begin_build(contract) -%}
     {%- set key = key_of(contract) -%}
     {%- if key | length > 1 -%}
         {{ exceptions.raise_compiler_error(
@@ -96,15 +113,25 @@
         were since edited or deleted: what the source last said. -#}
     {%- do execute_sql(
         'create table if not exists ' ~ ledger_of(contract)
-        ~ ' (key ' ~ contract.columns[key[0]].data_type ~ ' primary key, hash uuid not null)'
+        ~ ' (key ' ~ contract.columns[key[0]].data_type ~ ' not null, hash uuid not null)'
     ) -%}
-    {%- do apply_constraints(contract, relation) -%}
-    {%- do adapter.commit() -%}
     {{ return(not existing) }}
 {%- endmacro %}
 
 {% macro ledger_of(contract) -%}
     journal.ledger_{{ contract.name }}
+{%- endmacro %}
+
+{#- Made after the first load, like the constraints of the table. -#}
+{% macro add_ledger_key(contract) -%}
+    {%- do execute_sql(
+        'alter table ' ~ ledger_of(contract) ~ ' add primary key (key)'
+    ) if not query("
+        select exists (
+            select from pg_catalog.pg_constraint
+            where conrelid = '" ~ ledger_of(contract) ~ "'::regclass and contype = 'p'
+        )
+    ")[0][0] -%}
 {%- endmacro %}
 
 {#- The source tables, `<source>.<table>`, whose loads feed a node. -#}

@@ -43,24 +43,22 @@
     {%- do judge_groups(contract, staged, key) -%}
     {%- do account.update({'rejected': account.rejected + drop_rejected(staged)}) -%}
 
-    {#- what is left under one key says the same; which copy stays does not depend
-        on the order of the rows -#}
-    {%- do account.update({'duplicates': execute_sql("
-        delete from " ~ staged ~ " as copy
-        using (
-            select
-                _row_number,
-                row_number() over (
-                    partition by " ~ key ~ " order by _hash, _row_number
-                ) as place
-            from " ~ staged ~ "
-            where " ~ key ~ " in (
-                select " ~ key ~ " from " ~ staged ~ "
-                group by " ~ key ~ " having count(*) > 1
-            )
-        ) as copies
-        where copies._row_number = copy._row_number and copies.place > 1
-    ")}) -%}
+    {#- what is left under one key says the same; which copy is kept does not
+        depend on the order of the rows -#}
+    {%- do execute_sql("
+        create temporary table copies on commit drop as
+        select
+            _row_number as row_number,
+            first_value(_row_number) over (
+                partition by " ~ key ~ " order by _hash, _row_number
+            ) as kept
+        from " ~ staged ~ "
+        inner join repeated_keys using (" ~ key ~ ")
+    ") -%}
+    {%- do account.update({'duplicates': execute_sql(
+        "delete from " ~ staged ~ " as staged using copies"
+        ~ " where copies.row_number = staged._row_number and copies.row_number <> copies.kept"
+    )}) -%}
 
     {%- do account.update(notes_of(contract, staged)) -%}
 
@@ -75,7 +73,8 @@
     staging.{{ contract.name }}__load
 {%- endmacro %}
 
-{#- Takes the rows that have a verdict out of the staged ones; how many. -#}
+{#- Takes the rows that have a verdict out of the staged ones; how many. A row may
+    have been judged by several rules at once. -#}
 {% macro drop_rejected(staged) -%}
     {{ return(execute_sql(
         "delete from " ~ staged ~ " as staged using verdicts"
@@ -83,69 +82,83 @@
     )) }}
 {%- endmacro %}
 
-{#- Verdicts for groups of rows that contradict each other. All groups are
-    judged on the same rows. The rule of the key speaks only where no rule says
-    more exactly what is wrong, and so does a uniqueness beside a dependency on
-    the same columns. -#}
+{#- Verdicts for groups of rows that contradict each other: rows that agree in
+    some columns and differ in what a rule says depends on them; nulls neither
+    agree nor differ. All groups are judged on the same rows. A rule that all
+    contradictions break speaks only where no other says more exactly what is
+    wrong: a uniqueness beside a dependency on the same columns, and the key. -#}
 {% macro judge_groups(contract, staged, key) -%}
-    {%- set rules = contract_rules(contract) -%}
-    {%- set dependencies = rules | selectattr('kind', 'equalto', 'dependency') | list -%}
-    {%- set determinants = dependencies | map(attribute='determinant') | list -%}
-    {%- set uniques = rules | selectattr('kind', 'equalto', 'unique') | list -%}
+    {%- set content = content_columns(contract) | reject('equalto', 'repairs') | list -%}
+    {%- set whole_row = "row(" ~ content | join(', ') ~ ")::text" -%}
 
-    {%- set exact = [] -%}
-    {%- for rule in dependencies -%}
+    {#- rules by the columns that they group by: each set is counted once -#}
+    {%- set groups = {} -%}
+    {%- for rule in contract_rules(contract) if rule.kind == 'dependency' -%}
+        {%- set group = groups.setdefault(rule.determinant, {'exact': [], 'general': none}) -%}
         {%- for column in rule.dependent -%}
-            {%- do exact.append(contradictions(staged, rule.name, [rule.determinant], column)) -%}
+            {%- do group.exact.append([rule.name, column]) -%}
         {%- endfor -%}
     {%- endfor -%}
-    {%- for rule in uniques if rule.columns != [key] and rule.columns[0] not in determinants -%}
-        {%- do exact.append(contradictions(staged, rule.name, rule.columns, key ~ '::text')) -%}
+    {%- for rule in contract_rules(contract) if rule.kind == 'unique' and rule.columns != [key] -%}
+        {%- set columns = rule.columns | join(', ') -%}
+        {%- if columns in groups -%}
+            {%- do groups[columns].update({'general': [rule.name, whole_row]}) -%}
+        {%- else -%}
+            {%- do groups.update(
+                {columns: {'exact': [[rule.name, key ~ '::text']], 'general': none}}
+            ) -%}
+        {%- endif -%}
     {%- endfor -%}
 
-    {%- set general = [] -%}
-    {%- set content = content_columns(contract) | reject('equalto', 'repairs') | list -%}
-    {%- for rule in uniques if rule.columns == [key] or rule.columns[0] in determinants -%}
-        {%- do general.append(contradictions(
-            staged, rule.name, rule.columns, "row(" ~ content | join(', ') ~ ")::text"
-        )) -%}
+    {%- for columns, group in groups.items() -%}
+        {%- do execute_sql(contradictions(staged, columns, repeated(staged, columns), group)) -%}
     {%- endfor -%}
 
-    {%- do execute_sql("
-        insert into verdicts
-        select row_number, array_agg(distinct rule order by rule)
-        from (" ~ exact | join(' union all ') ~ ") as contradictions
-        group by row_number
-    ") if exact -%}
-    {%- for group in general -%}
-        {%- do execute_sql("
-            insert into verdicts
-            select row_number, array[rule]
-            from (" ~ group ~ ") as contradictions
-            where row_number not in (select row_number from verdicts)
-        ") -%}
+    {%- for rule in contract_rules(contract) if rule.kind == 'unique' and rule.columns == [key] -%}
+        {%- do execute_sql(
+            'create temporary table repeated_keys on commit drop as ' ~ repeated(staged, key)
+        ) -%}
+        {%- do execute_sql(contradictions(
+            staged, key, 'table repeated_keys', {'exact': [], 'general': [rule.name, whole_row]}
+        ) ~ " and _row_number not in (select row_number from verdicts)") -%}
     {%- endfor -%}
 {%- endmacro %}
 
-{#- Rows that agree in `columns` and differ in an expression; nulls neither agree
-    nor differ. Groups of one row, nearly all, cost one hash aggregate. -#}
-{% macro contradictions(staged, rule_name, columns, differing) -%}
-    {%- set list = columns | join(', ') -%}
-    select staged._row_number as row_number, '{{ rule_name }}' as rule
+{#- What occurs more than once: nearly nothing, found by one hash aggregate. -#}
+{% macro repeated(staged, columns) -%}
+    select {{ columns }}
+    from {{ staged }}
+    where {{ columns | replace(', ', ' is not null and ') }} is not null
+    group by {{ columns }}
+    having count(*) > 1
+{%- endmacro %}
+
+{% macro contradictions(staged, columns, repeated, group) -%}
+    insert into verdicts (row_number, rules)
+    select staged._row_number, contradictory.rules
     from {{ staged }} as staged
     inner join (
-        select {{ list }}
+        select
+            {{ columns }},
+            coalesce(
+                nullif(array_remove(array[
+                    null
+                    {%- for rule, differing in group.exact %},
+                    case when min({{ differing }}) <> max({{ differing }}) then '{{ rule }}' end
+                    {%- endfor %}
+                ], null), '{}')
+                {%- if group.general %},
+                case
+                    when min({{ group.general[1] }}) <> max({{ group.general[1] }})
+                        then array['{{ group.general[0] }}']
+                end
+                {%- endif %}
+            ) as rules
         from {{ staged }}
-        inner join (
-            select {{ list }}
-            from {{ staged }}
-            where {{ columns | join(' is not null and ') }} is not null
-            group by {{ list }}
-            having count(*) > 1
-        ) as repeated using ({{ list }})
-        group by {{ list }}
-        having min({{ differing }}) <> max({{ differing }})
-    ) as contradictory using ({{ list }})
+        inner join ({{ repeated }}) as repeated using ({{ columns }})
+        group by {{ columns }}
+    ) as contradictory using ({{ columns }})
+    where contradictory.rules is not null
 {%- endmacro %}
 
 {#- What the load report says beside the account: how many rows each column was

@@ -29,6 +29,19 @@
     {%- do judge_against_curated(contract, relation, staged, key) -%}
     {%- do account.update({'rejected': account.rejected + drop_rejected(staged)}) -%}
 
+    {#- and the copies of its row with it: they say the same -#}
+    {%- set copies = execute_sql("
+        insert into verdicts (row_number, rules)
+        select copies.row_number, verdicts.rules
+        from copies
+        inner join verdicts on verdicts.row_number = copies.kept
+        where copies.row_number <> copies.kept
+    ") -%}
+    {%- do account.update({
+        'rejected': account.rejected + copies,
+        'duplicates': account.duplicates - copies,
+    }) -%}
+
     {%- do account.update({'changed': execute_sql("
         update " ~ relation ~ " as curated
         set
@@ -64,7 +77,11 @@
 
     {%- do execute_sql("
         insert into journal.verdicts (entity, load_id, row_number, rules)
-        select '" ~ contract.name ~ "', " ~ load.load_id ~ ", row_number, rules from verdicts
+        select
+            '" ~ contract.name ~ "', " ~ load.load_id ~ ", row_number,
+            array_agg(distinct rule order by rule)
+        from verdicts, unnest(rules) as rule
+        group by row_number
     ") -%}
     {%- do execute_sql("
         insert into journal.accounts (
@@ -78,7 +95,7 @@
             coalesce((
                 select jsonb_object_agg(rule, broken)
                 from (
-                    select rule, count(*) as broken
+                    select rule, count(distinct row_number) as broken
                     from verdicts, unnest(rules) as rule
                     group by rule
                 ) as counted
@@ -87,7 +104,7 @@
         from raw.loads
         where load_id = " ~ load.load_id
     ) -%}
-    {%- do execute_sql('drop table ' ~ staged ~ '; drop table verdicts') -%}
+    {%- do execute_sql('drop table ' ~ staged ~ ', verdicts, repeated_keys, copies') -%}
 {%- endmacro %}
 
 {#- Whether anybody edited the entity after a load: nearly always nobody did. -#}

@@ -107,7 +107,10 @@
             true,
             edits.operation = 'delete'
         from journal.edits
-        cross join lateral jsonb_to_record(coalesce(edits.after, edits.before)) as image (
+        {#- of a deleted row nothing is left but its key #}
+        cross join lateral jsonb_to_record(coalesce(
+            edits.after, jsonb_build_object('{{ key }}', edits.before -> '{{ key }}')
+        )) as image (
             {%- for name in content %}
             {{ name }} {{ contract.columns[name].data_type }}{{ "," if not loop.last }}
             {%- endfor %}

@@ -5,7 +5,8 @@
 {#- Where the row came from, and the hash of what the source said. The hash is
     taken over the raw text, so a change of the staging SQL does not look like a
     change of the source; absent values are left out and present ones carry
-    their column's name, so a new column of the source changes no old hash. -#}
+    their column's name, so a new column of the source changes no old hash; the
+    lengths tell where a value ends, whatever is in it. -#}
 {% macro provenance() -%}
     _load_id,
     _row_number,
@@ -13,7 +14,7 @@
     md5(concat_ws(
         chr(31), ''
         {%- for column in source_columns() | sort %},
-        '{{ column }}=' || {{ adapter.quote(column) }}
+        '{{ column }}=' || octet_length({{ column }}) || ':' || {{ column }}
         {%- endfor %}
     ))::uuid as _hash
 {%- endmacro %}
@@ -44,8 +45,13 @@
 {% macro repairs(columns) -%}
     array_remove(array[
         {%- for column, given in columns.items() %}
+        {#- In this order, because PostgreSQL computes the column anew at each use. #}
         case
-            when {{ given }} is distinct from {{ column }}::text and {{ column }} is not null
+            when
+                case
+                    when {{ given }} is null then {{ column }} is not null
+                    else {{ given }} <> {{ column }}::text
+                end
                 then '{{ column }}: ' || coalesce({{ given }}, 'blank') || ' -> ' || {{ column }}
         end
         {{- "," if not loop.last }}

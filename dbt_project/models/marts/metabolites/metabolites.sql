@@ -1,3 +1,8 @@
+-- The contract calls these:
+-- depends_on: {{ function('is_cas_number') }}
+-- depends_on: {{ function('is_standard_inchi') }}
+-- depends_on: {{ function('is_double_precision') }}
+
 with
 
 staged as (

@@ -34,7 +34,9 @@ renamed as (
         case
             when
                 {{ matches('cas_given', '^[0-9]+-[0-9]{2}-0[0-9]$') }}
-                and is_cas_number(regexp_replace(cas_given, '0(.)$', '\1'))
+                and {{ function('is_cas_number') }}(
+                    regexp_replace(cas_given, '0(.)$', '\1')
+                )
                 then regexp_replace(cas_given, '0(.)$', '\1')
             else cas_given
         end as cas_number,
