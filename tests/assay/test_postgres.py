@@ -273,6 +273,7 @@ def test_a_foreign_socket_directory(project: Path) -> None:
 def test_a_socket_directory_of_another_user(project: Path) -> None:
     """Another user's directory is refused, even if it looks private."""
     sockets = socket_directory(project)
+    sockets.mkdir(0o700)
     os.chown(sockets, USER, USER)
     with pytest.raises(PostgresError, match="admits nobody else"):
         start(project)
