@@ -30,9 +30,13 @@ def test_dataset_of_sql_and_yaml(project: Project) -> None:
     done = project.assay("up", "--no-serve", str(file))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "A book has at least one page." in done.stdout
+    none_left = project.folder / "none left.csv"
+    none_left.write_text("isbn,title,pages\n9,,\n")
+    done = project.assay("up", "--no-serve", str(none_left))
+    assert done.returncode == 0, done.stdout + done.stderr
 
     with project.serve() as client:
-        load = client.get("/api/v1/loads").json()["items"][0]
+        load = client.get("/api/v1/loads").json()["items"][1]
         (account,) = client.get(f"/api/v1/loads/{load['load_id']}").json()["entities"]
         assert (account["rows"], account["new"], account["rejected"]) == (8, 2, 6)
         rejected = client.get(f"/api/v1/loads/{load['load_id']}/rejected").json()["items"]

@@ -55,7 +55,7 @@
     group by {{ rule.determinant }}
     having
         {%- for column in rule.dependent %}
-        {{ "or " if not loop.first }}min({{ column }}) <> max({{ column }})
+        {{ "or " if not loop.first }}min({{ column }}::text) <> max({{ column }}::text)
         {%- endfor %}
     {%- else -%}
     {{ exceptions.raise_compiler_error(

@@ -19,6 +19,8 @@
     {%- set contract = model -%}
     {%- set relation = this.incorporate(type='table') -%}
 
+    {%- do refuse_unsupported(contract) -%}
+
     {{ run_hooks(pre_hooks) }}
 
     {%- do begin_build(contract) -%}
@@ -55,6 +57,38 @@
     {{ return({'relations': [relation]}) }}
 {% endmaterialization %}
 
+{#- What the engine does not do is said before it does anything. -#}
+{% macro refuse_unsupported(contract) -%}
+    {%- set faults = [] -%}
+    {%- if flags.EMPTY -%}
+        {%- do faults.append('--empty would empty the table') -%}
+    {%- endif -%}
+    {%- set key = key_of(contract) -%}
+    {%- set key_type = contract.columns[key[0]].data_type -%}
+    {%- if key | length > 1 -%}
+        {%- do faults.append('a primary key has one column') -%}
+    {%- elif key_type not in ('uuid', 'text', 'smallint', 'integer', 'bigint') -%}
+        {#- the journal knows keys by their text, so a key has one text only -#}
+        {%- do faults.append('a key is uuid, text or an integer, not ' ~ key_type) -%}
+    {%- endif -%}
+    {%- for name, column in contract.columns.items() -%}
+        {%- for constraint in column.constraints if constraint.type != 'not_null' -%}
+            {%- do faults.append(
+                'write the ' ~ constraint.type ~ ' of ' ~ name ~ ' at model level'
+            ) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- for rule in contract_rules(contract) -%}
+        {%- if not modules.re.fullmatch('[a-z][a-z0-9_]*', rule.name) -%}
+            {%- do faults.append('a rule is named in lower case, not ' ~ rule.name) -%}
+        {%- endif -%}
+        {%- do constraint_of(contract, rule) -%}
+    {%- endfor -%}
+    {%- if faults -%}
+        {{ exceptions.raise_compiler_error(contract.name ~ ': ' ~ faults | join('; ') ~ '.') }}
+    {%- endif -%}
+{%- endmacro %}
+
 {#- Begins a transaction in which builds of one entity wait for each other, before
     either has touched the table. dbt commits behind the driver's back, which
     then does not begin a transaction of its own: hence the explicit begin. -#}
@@ -79,12 +113,6 @@
 {#- Makes the table and its ledger, or adds what is new in the contract. Returns
     whether the table was missing. -#}
 {% macro make_curated_table(contract, relation) -%}
-    {%- set key = key_of(contract) -%}
-    {%- if key | length > 1 -%}
-        {{ exceptions.raise_compiler_error(
-            contract.name ~ ": a primary key of several columns is not supported."
-        ) }}
-    {%- endif -%}
     {%- set existing = query("
         select attname from pg_catalog.pg_attribute
         where attrelid = to_regclass('" ~ relation ~ "') and attnum > 0 and not attisdropped
@@ -113,7 +141,7 @@
         were since edited or deleted: what the source last said. -#}
     {%- do execute_sql(
         'create table if not exists ' ~ ledger_of(contract)
-        ~ ' (key ' ~ contract.columns[key[0]].data_type ~ ' not null, hash uuid not null)'
+        ~ ' (key ' ~ contract.columns[key_of(contract)[0]].data_type ~ ' not null, hash uuid not null)'
     ) -%}
     {{ return(not existing) }}
 {%- endmacro %}

@@ -21,10 +21,12 @@
             " ~ content_columns(contract) | join(', ') ~ ",
             model._row_number, model._malformed, model._problems, model._hash,
             ledger.hash as _last_hash
-        from (" ~ sql ~ ") as model
+        from (" ~ sql ~ "\n) as model
         left join " ~ ledger_of(contract) ~ " as ledger on ledger.key = model." ~ key ~ "
         where model._load_id = " ~ load.load_id
     ) -%}
+
+    {%- do refuse_other_types(contract, staged) -%}
 
     {#- rules of one row -#}
     {%- do execute_sql("
@@ -68,6 +70,34 @@
     {{ return(account) }}
 {%- endmacro %}
 
+{#- A value of another type might not fit the column, and PostgreSQL would refuse
+    the load for ever: staging has to cast. -#}
+{% macro refuse_other_types(contract, staged) -%}
+    {%- set declared = [] -%}
+    {%- for name in content_columns(contract) -%}
+        {%- do declared.append("('" ~ name ~ "', '" ~ contract.columns[name].data_type ~ "')") -%}
+    {%- endfor -%}
+    {%- set others = query("
+        select
+            columns.attname || ' is ' || format_type(columns.atttypid, columns.atttypmod)
+            || ', the contract says ' || declared.data_type
+        from (values " ~ declared | join(', ') ~ ") as declared (name, data_type)
+        inner join pg_catalog.pg_attribute as columns
+            on columns.attrelid = '" ~ staged ~ "'::regclass and columns.attname = declared.name
+        where
+            (columns.atttypid, columns.atttypmod)
+            is distinct from (
+                to_regtype(declared.data_type)::oid,
+                coalesce(to_regtypemod(declared.data_type), -1)
+            )
+    ") -%}
+    {%- if others -%}
+        {{ exceptions.raise_compiler_error(
+            contract.name ~ ': cast in staging: ' ~ others | map(attribute=0) | join('; ') ~ '.'
+        ) }}
+    {%- endif -%}
+{%- endmacro %}
+
 {#- The staged rows of the load that is being built. -#}
 {% macro staged_of(contract) -%}
     staging.{{ contract.name }}__load
@@ -96,7 +126,7 @@
     {%- for rule in contract_rules(contract) if rule.kind == 'dependency' -%}
         {%- set group = groups.setdefault(rule.determinant, {'exact': [], 'general': none}) -%}
         {%- for column in rule.dependent -%}
-            {%- do group.exact.append([rule.name, column]) -%}
+            {%- do group.exact.append([rule.name, column ~ '::text']) -%}
         {%- endfor -%}
     {%- endfor -%}
     {%- for rule in contract_rules(contract) if rule.kind == 'unique' and rule.columns != [key] -%}
@@ -111,16 +141,23 @@
     {%- endfor -%}
 
     {%- for columns, group in groups.items() -%}
-        {%- do execute_sql(contradictions(staged, columns, repeated(staged, columns), group)) -%}
+        {%- do execute_sql(
+            contradictions(staged, columns, repeated(staged, columns), group.exact)
+        ) -%}
     {%- endfor -%}
 
-    {%- for rule in contract_rules(contract) if rule.kind == 'unique' and rule.columns == [key] -%}
+    {%- do execute_sql(
+        'create temporary table repeated_keys on commit drop as ' ~ repeated(staged, key)
+    ) -%}
+    {%- for columns, group in groups.items() if group.general -%}
         {%- do execute_sql(
-            'create temporary table repeated_keys on commit drop as ' ~ repeated(staged, key)
+            contradictions(staged, columns, repeated(staged, columns), [group.general], true)
         ) -%}
+    {%- endfor -%}
+    {%- for rule in contract_rules(contract) if rule.kind == 'unique' and rule.columns == [key] -%}
         {%- do execute_sql(contradictions(
-            staged, key, 'table repeated_keys', {'exact': [], 'general': [rule.name, whole_row]}
-        ) ~ " and _row_number not in (select row_number from verdicts)") -%}
+            staged, key, 'table repeated_keys', [[rule.name, whole_row]], true
+        )) -%}
     {%- endfor -%}
 {%- endmacro %}
 
@@ -133,32 +170,28 @@
     having count(*) > 1
 {%- endmacro %}
 
-{% macro contradictions(staged, columns, repeated, group) -%}
+{% macro contradictions(staged, columns, repeated, rules, only_unjudged=false) -%}
     insert into verdicts (row_number, rules)
     select staged._row_number, contradictory.rules
     from {{ staged }} as staged
     inner join (
         select
             {{ columns }},
-            coalesce(
-                nullif(array_remove(array[
-                    null
-                    {%- for rule, differing in group.exact %},
-                    case when min({{ differing }}) <> max({{ differing }}) then '{{ rule }}' end
-                    {%- endfor %}
-                ], null), '{}')
-                {%- if group.general %},
-                case
-                    when min({{ group.general[1] }}) <> max({{ group.general[1] }})
-                        then array['{{ group.general[0] }}']
-                end
-                {%- endif %}
-            ) as rules
+            array_remove(array[
+                null
+                {%- for rule, differing in rules %},
+                case when min({{ differing }}) <> max({{ differing }}) then '{{ rule }}' end
+                {%- endfor %}
+            ], null) as rules
         from {{ staged }}
         inner join ({{ repeated }}) as repeated using ({{ columns }})
         group by {{ columns }}
     ) as contradictory using ({{ columns }})
-    where contradictory.rules is not null
+    where
+        contradictory.rules <> '{}'
+        {%- if only_unjudged %}
+        and staged._row_number not in (select row_number from verdicts)
+        {%- endif %}
 {%- endmacro %}
 
 {#- What the load report says beside the account: how many rows each column was
@@ -168,7 +201,7 @@
     {%- set warned = query("
         select jsonb_strip_nulls(jsonb_build_object(" ~ warnings_counted(warnings) ~ "))::text
         from " ~ staged
-    )[0][0] -%}
+    )[0][0] if warnings else '{}' -%}
     {%- set repaired = query("
         select coalesce(jsonb_object_agg(repaired, rows), '{}')::text
         from (

@@ -130,7 +130,7 @@
         {%- elif rule.kind == 'dependency' -%}
             {%- for column in rule.dependent -%}
                 {%- do broken.append(
-                    "select staged._row_number, '" ~ rule.name ~ "'"
+                    "select staged._row_number as row_number, '" ~ rule.name ~ "' as rule"
                     ~ " from " ~ staged ~ " as staged inner join " ~ relation ~ " as curated"
                     ~ " using (" ~ rule.determinant ~ ")"
                     ~ " where curated." ~ column ~ " <> staged." ~ column

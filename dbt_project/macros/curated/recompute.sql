@@ -60,7 +60,9 @@
             model.*,
             loads.clock,
             loads.finished_at
-        from ({{ sql }}) as model
+        from (
+            {{ sql }}
+        ) as model
         inner join raw.loads on loads.load_id = model._load_id
         inner join journal.accounts
             on accounts.load_id = loads.load_id and accounts.entity = '{{ contract.name }}'

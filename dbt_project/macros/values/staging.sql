@@ -14,7 +14,8 @@
     md5(concat_ws(
         chr(31), ''
         {%- for column in source_columns() | sort %},
-        '{{ column }}=' || octet_length({{ column }}) || ':' || {{ column }}
+        '{{ column }}=' || octet_length({{ adapter.quote(column) }})
+        || ':' || {{ adapter.quote(column) }}
         {%- endfor %}
     ))::uuid as _hash
 {%- endmacro %}
@@ -38,7 +39,7 @@
         case when {{ given }} is not null and {{ column }} is null then '{{ column }}' end
         {{- "," if not loop.last }}
         {%- endfor %}
-    ], null)
+    ]::text[], null)
 {%- endmacro %}
 
 {#- What was changed, for people to read: {column: text given}. -#}
@@ -63,8 +64,8 @@
     does. Unit tests, which have no graph, override it. -#}
 {% macro default_of(model_name, column) -%}
     {%- if execute -%}
-        {%- set contract = contract_of(model_name) -%}
-        ({{ contract.columns[column].config.meta.default }})
+        {%- set stated = contract_of(model_name).columns[column] -%}
+        ({{ stated.config.meta.default }})::{{ stated.data_type }}
     {%- else -%}
         null
     {%- endif -%}
