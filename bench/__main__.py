@@ -15,7 +15,7 @@ from bench.table import Ratio, print_machine, print_ratios, print_steps
 NOTES = """
 seconds  wall clock, the best of the runs; they alternate, a checkpoint before each
 peak MB  resident memory of the largest process of the command; PostgreSQL's own are not in it
-assay    the commands as typed, start-up included; the database is prepared and empty
+assay    the commands as typed, start-up included; the database is prepared, and this its first load
 floor    COPY of the same bytes into six columns of text, then one INSERT ... SELECT of the same
          staging SQL into a table with the constraints of the curated one; it judges, records
          and tests nothing
