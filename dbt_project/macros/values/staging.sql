@@ -36,7 +36,7 @@
 {% macro problems(columns) -%}
     array_remove(array[
         {%- for column, given in columns.items() %}
-        case when {{ given }} is not null and {{ column }} is null then '{{ column }}' end
+        case when {{ column }} is null and {{ given }} is not null then '{{ column }}' end
         {{- "," if not loop.last }}
         {%- endfor %}
     ]::text[], null)
