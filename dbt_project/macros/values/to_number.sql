@@ -1,7 +1,7 @@
 {#- A number as people write it, in ASCII digits with a decimal point, with
     exactly the digits given; null for anything else. PostgreSQL alone would
-    also take `1_000`, `0x1F` and `NaN`, and its numeric holds whatever is that
-    short. -#}
+    also take `1_000`, `0x1F` and `NaN`. Its numeric has room for any number of
+    this form and length, so the cast never fails. -#}
 {% macro to_number(column) -%}
     case
         when
