@@ -91,8 +91,7 @@ def up(
     admin, new_password = _first_admin(settings, url)
     results = _load(url, catalog, files or _samples(settings, url, catalog), source, force=False)
     waiting = _build(settings, url)
-    with _spinner("dbt docs"):
-        dbt.run(settings, libpq_environment(url), "docs", "generate", "--static")
+    _document(settings, url)
     report.print_results(console, results)
     report.print_loads(console, url, catalog, {r.load_id for r in results} | waiting)
     report.print_addresses(console, settings, catalog, admin, new_password)
@@ -126,8 +125,7 @@ def docs() -> None:
     """Make the dbt docs site, served under /dbt."""
     settings = read_settings()
     url, _ = _prepare(settings)
-    with _spinner("dbt docs"):
-        dbt.run(settings, libpq_environment(url), "docs", "generate", "--static")
+    _document(settings, url)
 
 
 @app.command()
@@ -246,6 +244,11 @@ def _build(
     return waiting
 
 
+def _document(settings: Settings, url: str) -> None:
+    with _spinner("dbt docs"):
+        dbt.run(settings, libpq_environment(url), "docs", "generate", "--static")
+
+
 def _serve(settings: Settings) -> None:
     import uvicorn  # noqa: PLC0415  the other commands do not serve
 
@@ -269,9 +272,11 @@ def _first_admin(settings: Settings, url: str) -> tuple[str, str | None]:
 
     One is made where there is none, and where the settings name a new one with a password.
     """
+    from api.users import normal_username  # noqa: PLC0415  only here are users looked for
+
     with psycopg.connect(url) as connection:
         admins = [name for (name,) in connection.execute(ADMINS)]
-    name = settings.admin_username.lower()
+    name = normal_username(settings.admin_username)
     if name in admins or (admins and settings.admin_password is None):
         return (name if name in admins else admins[0]), None
     password, is_new = environment.secret(settings, "ADMIN_PASSWORD", settings.admin_password)

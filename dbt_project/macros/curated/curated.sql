@@ -82,7 +82,7 @@
         {%- if not modules.re.fullmatch('[a-z][a-z0-9_]*', rule.name) -%}
             {%- do faults.append('a rule is named in lower case, not ' ~ rule.name) -%}
         {%- endif -%}
-        {%- do constraint_of(contract, rule) -%}
+        {%- do constraint_of(contract, rule) if rule.kind == 'dependency' -%}
     {%- endfor -%}
     {%- if faults -%}
         {{ exceptions.raise_compiler_error(contract.name ~ ': ' ~ faults | join('; ') ~ '.') }}
@@ -182,7 +182,7 @@
 {% macro pending_loads(contract) -%}
     {%- set loads = [] -%}
     {%- set rows = query("
-        select load_id, clock, row_count, finished_at::text
+        select load_id, clock, finished_at::text
         from raw.loads
         where state = 'loaded'
             and source_table = any(array['" ~ source_tables_of(contract) | join("', '") ~ "']::text[])
@@ -193,9 +193,7 @@
         order by clock
     ") -%}
     {%- for row in rows -%}
-        {%- do loads.append(
-            {'load_id': row[0], 'clock': row[1], 'rows': row[2], 'finished_at': row[3]}
-        ) -%}
+        {%- do loads.append({'load_id': row[0], 'clock': row[1], 'finished_at': row[2]}) -%}
     {%- endfor -%}
     {{ return(loads) }}
 {%- endmacro %}

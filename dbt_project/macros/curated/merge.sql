@@ -47,7 +47,7 @@
         set
             " ~ assignments(contract, key, dependent) ~ ",
             updated_at = '" ~ load.finished_at ~ "',
-            updated_by = " ~ loaded_by(load, 'staged') ~ "
+            updated_by = " ~ loaded_by(load) ~ "
         from " ~ staged ~ " as staged
         where curated." ~ key ~ " = staged." ~ key
     )}) -%}
@@ -58,7 +58,7 @@
         select
             staged." ~ columns | join(', staged.') ~ ",
             '" ~ load.finished_at ~ "'::timestamptz,
-            " ~ loaded_by(load, 'staged') ~ "
+            " ~ loaded_by(load) ~ "
         from " ~ staged ~ " as staged
         where not exists (
             select from " ~ relation ~ " as curated where curated." ~ key ~ " = staged." ~ key ~ "
@@ -166,6 +166,6 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{% macro loaded_by(load, alias) -%}
-    'load {{ load.load_id }} row ' || {{ alias }}._row_number
+{% macro loaded_by(load) -%}
+    'load {{ load.load_id }} row ' || staged._row_number
 {%- endmacro %}
