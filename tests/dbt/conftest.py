@@ -1,6 +1,7 @@
 """A warehouse: a prepared database, the loader and dbt on the project's own models."""
 
 import csv
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -100,6 +101,12 @@ class Warehouse:
         if not result.success:
             failed = (r.message for r in result.result or () if r.status == "error")
             pytest.fail(str(result.exception or "\n".join(failed)))
+
+    def operate(self, macro: str, **arguments: Any) -> None:
+        """`dbt run-operation`."""
+        result = self.invoke(self.url, "run-operation", macro, "--args", json.dumps(arguments))
+        if not result.success:
+            pytest.fail(str(result.exception or [r.message for r in result.result]))
 
     def save_as(self, name: str) -> str:
         """Keep the database as it is, for others to start from; this one is closed."""

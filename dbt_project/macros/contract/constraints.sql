@@ -73,64 +73,107 @@
     )
 {%- endmacro %}
 
-{#- SQL: changes when the text of a constraint or of any of our functions does. -#}
+{#- SQL: changes when the text of a constraint does, or of any function that a check
+    may call. -#}
 {% macro fingerprint(constraint) -%}
-    md5('{{ local_md5(constraint.definition) }}' || coalesce((
+    md5('{{ local_md5(constraint.definition) }}'
+    {%- if constraint.rule.kind == 'check' %} || coalesce((
         select string_agg(functions.prosrc, '' order by functions.oid)
         from pg_catalog.pg_proc as functions
         where
             functions.pronamespace = 'public'::regnamespace
             and functions.prolang = (select oid from pg_language where lanname = 'sql')
-    ), ''))
+    ), '')
+    {%- endif %})
 {%- endmacro %}
 
-{#- Makes the constraints of a table equal to its contract's, and says what it
-    changed. Where existing rows break a new rule it fails, naming rows, and the
-    table stays as it was. All are added in one statement, so that the rows are
-    read once. -#}
-{% macro apply_constraints(contract, relation, is_new=false) -%}
-    {%- set wanted = contract_constraints(contract) -%}
-    {%- set names = wanted | map(attribute='name') | list -%}
-    {%- set changes = [] -%}
-
-    {%- set superfluous = query("
-        select conname from pg_catalog.pg_constraint
+{#- Drops the constraints of a table that are not the contract's, or no longer as
+    its contract says. With `add_missing_constraints` it makes them equal, in one
+    transaction: where existing rows break a new rule it fails, naming rows, and
+    the table stays as it was. -#}
+{% macro drop_outdated_constraints(contract, relation) -%}
+    {%- do rename_not_null_constraints(contract, relation) -%}
+    {%- set kept = [] -%}
+    {%- for constraint in contract_constraints(contract)
+        if query('select ' ~ is_enforced(constraint, relation))[0][0] -%}
+        {%- do kept.append(constraint.name) -%}
+    {%- endfor -%}
+    {%- set outdated = query("
+        select quote_ident(conname) from pg_catalog.pg_constraint
         where conrelid = '" ~ relation ~ "'::regclass
             and contype in ('c', 'u', 'p', 'n')
-            and not conname = any(array['" ~ names | join("', '") ~ "'])
-            and not (contype = 'n' and exists (
-                select from pg_catalog.pg_constraint as keys
-                where keys.conrelid = pg_constraint.conrelid
-                    and keys.contype = 'p' and keys.conkey @> pg_constraint.conkey
+            and not conname = any(array['" ~ kept | join("', '") ~ "'])
+            and not (contype = 'n' and (
+                conkey = array[(
+                    select attnum from pg_catalog.pg_attribute
+                    where attrelid = conrelid and attname = '_transaction_id'
+                )]
+                or exists (
+                    select from pg_catalog.pg_constraint as keys
+                    where keys.conrelid = pg_constraint.conrelid
+                        and keys.contype = 'p' and keys.conkey @> pg_constraint.conkey
+                )
             ))
-    ") -%}
-    {%- for row in superfluous -%}
-        {%- do changes.append('drop constraint ' ~ adapter.quote(row[0])) -%}
-        {{ log(relation.identifier ~ ': dropped constraint ' ~ row[0], info=true) }}
+    ") | map(attribute=0) | list -%}
+    {%- for name in outdated -%}
+        {{ log(relation.identifier ~ ': dropped constraint ' ~ name, info=true) }}
     {%- endfor -%}
+    {%- do execute_sql(
+        'alter table ' ~ relation ~ ' drop constraint ' ~ outdated | join(', drop constraint ')
+    ) if outdated -%}
+{%- endmacro %}
 
-    {%- set missing = [] -%}
-    {%- for constraint in wanted if not query('select ' ~ is_enforced(constraint, relation))[0][0] -%}
-        {%- do missing.append(constraint) -%}
+{#- A column has one not-null constraint, so one under another name is renamed. -#}
+{% macro rename_not_null_constraints(contract, relation) -%}
+    {%- for constraint in contract_constraints(contract) if constraint.rule.kind == 'not_null' -%}
+        {%- set others = query("
+            select quote_ident(conname)
+            from pg_catalog.pg_constraint
+            inner join pg_catalog.pg_attribute on attrelid = conrelid and array[attnum] = conkey
+            where conrelid = '" ~ relation ~ "'::regclass and contype = 'n'
+                and attname = '" ~ constraint.rule.columns[0] ~ "'
+                and conname <> '" ~ constraint.name ~ "'
+        ") -%}
+        {%- for other in others -%}
+            {%- do execute_sql(
+                'alter table ' ~ relation ~ ' rename constraint ' ~ other[0] ~ ' to ' ~ constraint.name
+            ) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#- Adds the constraints of the contract that a table has not, and says which: all in
+    one statement, so that the rows are read once. -#}
+{% macro add_missing_constraints(contract, relation, is_new=false) -%}
+    {%- set missing, additions = [], [] -%}
+    {%- for constraint in contract_constraints(contract)
+        if not query('select ' ~ is_enforced(constraint, relation))[0][0] -%}
         {%- if not is_new -%}
             {%- do refuse_breaking_rows(constraint.rule, relation) -%}
-            {%- do changes.append('drop constraint if exists ' ~ constraint.name) -%}
             {{ log(relation.identifier ~ ': added constraint ' ~ constraint.name, info=true) }}
         {%- endif -%}
-        {%- do changes.append(
+        {%- do missing.append(constraint) -%}
+        {#- a renamed one is there -#}
+        {%- do additions.append(
             'add constraint ' ~ constraint.name ~ ' ' ~ constraint.definition
-        ) -%}
+        ) if not has_constraint(constraint, relation) -%}
     {%- endfor -%}
-
-    {%- do execute_sql(
-        'alter table ' ~ relation ~ ' ' ~ changes | join(', ')
-    ) if changes -%}
+    {%- do execute_sql('alter table ' ~ relation ~ ' ' ~ additions | join(', ')) if additions -%}
     {%- for constraint in missing -%}
         {%- do execute_sql(
             "do $do$ begin execute format('comment on constraint " ~ constraint.name
             ~ ' on ' ~ relation ~ " is %L', " ~ fingerprint(constraint) ~ '); end $do$'
         ) -%}
     {%- endfor -%}
+{%- endmacro %}
+
+{% macro has_constraint(constraint, relation) -%}
+    {{ return(query("
+        select exists (
+            select from pg_catalog.pg_constraint
+            where conrelid = '" ~ relation ~ "'::regclass and conname = '" ~ constraint.name ~ "'
+        )
+    ")[0][0]) }}
 {%- endmacro %}
 
 {% macro refuse_breaking_rows(rule, relation) -%}

@@ -1,5 +1,4 @@
-{#- Stages one load and judges what can be judged without the curated table and
-    so without its lock.
+{#- Stages one load and judges it, without the lock of the curated table.
 
     The staged rows stand in a table of their own, from which each row leaves
     once, for one reason that is counted: rejected, a duplicate, unchanged. What
@@ -20,35 +19,43 @@
         select
             " ~ content_columns(contract) | join(', ') ~ ",
             model._row_number, model._malformed, model._problems, model._hash,
-            ledger.hash as _last_hash
-        from (" ~ sql ~ "\n) as model
-        left join " ~ ledger_of(contract) ~ " as ledger on ledger.key = model." ~ key ~ "
+            ledger.hash as _last_hash,
+            false as _is_filled
+        from " ~ rows_of(contract) ~ " as model
+        left join " ~ ledger_of(contract) ~ " as ledger
+            on ledger.key = model." ~ key ~ " and ledger.is_last
         where model._load_id = " ~ load.load_id
+            ~ (' and model._row_number not in (' ~ load.without ~ ')' if load.without)
     ) -%}
 
     {%- do refuse_other_types(contract, staged) -%}
-
-    {#- rules of one row -#}
+    {%- for table in ('verdicts', 'doubts') -%}
+        {%- do execute_sql("
+            create temporary table " ~ table ~ " (
+                row_number bigint, rules text[], holder " ~ contract.columns[key].data_type ~ "
+            ) on commit drop
+        ") -%}
+    {%- endfor -%}
     {%- do execute_sql("
-        create temporary table verdicts on commit drop as
-        select _row_number as row_number, rules
-        from (
-            select _row_number, " ~ violations(contract) ~ " as rules from " ~ staged ~ "
-        ) as judged
-        where rules <> '{}'
+        create temporary table copies (row_number bigint, kept bigint) on commit drop
     ") -%}
+
+    {%- do judge_rows(contract, staged, 'verdicts') -%}
     {%- do account.update({'rejected': account.rejected + drop_rejected(staged)}) -%}
     {%- do execute_sql('analyze ' ~ staged) -%}
 
     {#- rules between the rows of the load: the whole group, since nobody knows
         which of them is right -#}
-    {%- do judge_groups(contract, staged, key) -%}
+    {%- do execute_sql(
+        'create temporary table repeated_keys on commit drop as ' ~ repeated(staged, key)
+    ) -%}
+    {%- do judge_groups(contract, staged, 'verdicts') -%}
     {%- do account.update({'rejected': account.rejected + drop_rejected(staged)}) -%}
 
     {#- what is left under one key says the same; which copy is kept does not
         depend on the order of the rows -#}
     {%- do execute_sql("
-        create temporary table copies on commit drop as
+        insert into copies
         select
             _row_number as row_number,
             first_value(_row_number) over (
@@ -68,6 +75,80 @@
         "delete from " ~ staged ~ " where _hash = _last_hash"
     )}) -%}
     {{ return(account) }}
+{%- endmacro %}
+
+{#- Judges what is left of a load against what is curated: an identifier that another
+    key holds is taken, even if the same load would free it; a link that curated
+    has holds until an edit changes it.
+
+    These are doubts, not verdicts: an edit may still come before the lock does,
+    and change what a row was judged by. `merge` settles them. -#}
+{% macro judge_against_curated(contract, relation) -%}
+    {%- set staged = staged_of(contract) -%}
+    {%- if fill(contract, relation, staged) -%}
+        {#- what was filled in was not judged together with the row yet -#}
+        {%- do judge_rows(contract, staged, 'doubts', 'where _is_filled') -%}
+        {%- do judge_groups(contract, staged, 'doubts') -%}
+    {%- endif -%}
+    {%- do doubt(contract, relation, staged) -%}
+{%- endmacro %}
+
+{#- A null in a later load does not erase what depends on the row's key or another
+    determinant: the row says what curated says. How many rows that concerns. -#}
+{% macro fill(contract, relation, staged) -%}
+    {%- set key = key_of(contract)[0] -%}
+    {%- set dependent = dependent_columns(contract) -%}
+    {%- set assignments, gaps = [], [] -%}
+    {%- for column in dependent -%}
+        {%- do assignments.append(column ~ ' = coalesce(staged.' ~ column ~ ', curated.' ~ column ~ ')') -%}
+        {%- do gaps.append('(staged.' ~ column ~ ' is null and curated.' ~ column ~ ' is not null)') -%}
+    {%- endfor -%}
+    {{ return(execute_sql("
+        update " ~ staged ~ " as staged
+        set " ~ assignments | join(', ') ~ ", _is_filled = true
+        from " ~ relation ~ " as curated
+        where curated." ~ key ~ " = staged." ~ key ~ " and (" ~ gaps | join(' or ') ~ ")
+    ") if dependent else 0) }}
+{%- endmacro %}
+
+{#- `holders`: of which keys the curated rows are looked at. -#}
+{% macro doubt(contract, relation, staged, holders='') -%}
+    {%- set key = key_of(contract)[0] -%}
+    {%- set broken = [] -%}
+    {%- for rule in contract_rules(contract) | selectattr('severity', 'equalto', 'error') -%}
+        {%- if rule.kind == 'unique' and rule.columns != [key] -%}
+            {%- do broken.append(
+                [rule.name, rule.columns, 'curated.' ~ key ~ ' <> staged.' ~ key]
+            ) -%}
+        {%- elif rule.kind == 'dependency' -%}
+            {%- for column in rule.dependent -%}
+                {%- do broken.append(
+                    [rule.name, [rule.determinant], 'curated.' ~ column ~ ' <> staged.' ~ column]
+                ) -%}
+            {%- endfor -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- for name, columns, contradiction in broken -%}
+        {%- do execute_sql("
+            insert into doubts
+            select staged._row_number, array['" ~ name ~ "'], curated." ~ key ~ "
+            from " ~ staged ~ " as staged
+            inner join " ~ relation ~ " as curated using (" ~ columns | join(', ') ~ ")
+            where " ~ contradiction ~ holders
+        ) -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#- Rules of one row. -#}
+{% macro judge_rows(contract, staged, into, condition='') -%}
+    {%- do execute_sql("
+        insert into " ~ into ~ "
+        select _row_number, rules
+        from (
+            select _row_number, " ~ violations(contract) ~ " as rules from " ~ staged ~ " " ~ condition ~ "
+        ) as judged
+        where rules <> '{}'
+    ") -%}
 {%- endmacro %}
 
 {#- A value of another type might not fit the column, and PostgreSQL would refuse
@@ -112,27 +193,29 @@
     )) }}
 {%- endmacro %}
 
-{#- Verdicts for groups of rows that contradict each other: rows that agree in
-    some columns and differ in what a rule says depends on them; nulls neither
-    agree nor differ. All groups are judged on the same rows. A rule that all
-    contradictions break speaks only where no other says more exactly what is
-    wrong: a uniqueness beside a dependency on the same columns, and the key. -#}
-{% macro judge_groups(contract, staged, key) -%}
+{#- Groups of rows that contradict each other: rows that agree in some columns and
+    differ in what a rule says depends on them; nulls neither agree nor differ. All
+    groups are judged on the same rows. A rule that all contradictions break
+    speaks only where no other says more exactly what is wrong: a uniqueness
+    beside a dependency on the same columns, and the key. -#}
+{% macro judge_groups(contract, staged, into) -%}
+    {%- set key = key_of(contract)[0] -%}
     {%- set content = content_columns(contract) | reject('equalto', 'repairs') | list -%}
     {%- set whole_row = "row(" ~ content | join(', ') ~ ")::text" -%}
 
     {#- rules by the columns that they group by: each set is counted once -#}
     {%- set groups = {} -%}
-    {%- for rule in contract_rules(contract) if rule.kind == 'dependency' -%}
+    {%- set rules = contract_rules(contract) | selectattr('severity', 'equalto', 'error') | list -%}
+    {%- for rule in rules if rule.kind == 'dependency' -%}
         {%- set group = groups.setdefault(rule.determinant, {'exact': [], 'general': none}) -%}
         {%- for column in rule.dependent -%}
             {%- do group.exact.append([rule.name, column ~ '::text']) -%}
         {%- endfor -%}
     {%- endfor -%}
-    {%- for rule in contract_rules(contract) if rule.kind == 'unique' and rule.columns != [key] -%}
+    {%- for rule in rules if rule.kind == 'unique' -%}
         {%- set columns = rule.columns | join(', ') -%}
-        {%- if columns in groups -%}
-            {%- do groups[columns].update({'general': [rule.name, whole_row]}) -%}
+        {%- if columns in groups or rule.columns == [key] -%}
+            {%- do groups.setdefault(columns, {'exact': []}).update({'general': [rule.name, whole_row]}) -%}
         {%- else -%}
             {%- do groups.update(
                 {columns: {'exact': [[rule.name, key ~ '::text']], 'general': none}}
@@ -140,24 +223,13 @@
         {%- endif -%}
     {%- endfor -%}
 
-    {%- for columns, group in groups.items() -%}
-        {%- do execute_sql(
-            contradictions(staged, columns, repeated(staged, columns), group.exact)
-        ) -%}
+    {%- for columns, group in groups.items() if group.exact -%}
+        {%- do execute_sql(contradictions(staged, columns, group.exact, into, key)) -%}
     {%- endfor -%}
-
-    {%- do execute_sql(
-        'create temporary table repeated_keys on commit drop as ' ~ repeated(staged, key)
-    ) -%}
-    {%- for columns, group in groups.items() if group.general -%}
+    {%- for columns in groups.keys() | reject('equalto', key) | list + [key] if groups[columns].general -%}
         {%- do execute_sql(
-            contradictions(staged, columns, repeated(staged, columns), [group.general], true)
+            contradictions(staged, columns, [groups[columns].general], into, key, only_unjudged=true)
         ) -%}
-    {%- endfor -%}
-    {%- for rule in contract_rules(contract) if rule.kind == 'unique' and rule.columns == [key] -%}
-        {%- do execute_sql(contradictions(
-            staged, key, 'table repeated_keys', [[rule.name, whole_row]], true
-        )) -%}
     {%- endfor -%}
 {%- endmacro %}
 
@@ -170,8 +242,10 @@
     having count(*) > 1
 {%- endmacro %}
 
-{% macro contradictions(staged, columns, repeated, rules, only_unjudged=false) -%}
-    insert into verdicts (row_number, rules)
+{#- Judges the groups of equal `columns` by `rules`, each [name, expression that must
+    not differ]. -#}
+{% macro contradictions(staged, columns, rules, into, key, only_unjudged=false) -%}
+    insert into {{ into }} (row_number, rules)
     select staged._row_number, contradictory.rules
     from {{ staged }} as staged
     inner join (
@@ -184,13 +258,16 @@
                 {%- endfor %}
             ], null) as rules
         from {{ staged }}
-        inner join ({{ repeated }}) as repeated using ({{ columns }})
+        inner join (
+            {#- the key's were counted before #}
+            {{- 'table repeated_keys' if columns == key else repeated(staged, columns) }}
+        ) as repeated using ({{ columns }})
         group by {{ columns }}
     ) as contradictory using ({{ columns }})
     where
         contradictory.rules <> '{}'
         {%- if only_unjudged %}
-        and staged._row_number not in (select row_number from verdicts)
+        and staged._row_number not in (select row_number from {{ into }})
         {%- endif %}
 {%- endmacro %}
 

@@ -4,3 +4,9 @@
     {{ default__scalar_function_volatility_sql() }}
     parallel safe
 {% endmacro %}
+
+{#- Two runs at once would fail over the same row of PostgreSQL's catalog. -#}
+{% macro postgres__scalar_function_sql(target_relation) %}
+    select pg_advisory_xact_lock(hashtextextended('define {{ target_relation }}', 0));
+    {{ default__scalar_function_sql(target_relation) }}
+{% endmacro %}

@@ -1,0 +1,41 @@
+{#- What the API's build worker asks of dbt: `dbt run-operation`. -#}
+
+{% macro curated_models() -%}
+    {{ return(
+        graph.nodes.values() | selectattr('resource_type', 'equalto', 'model')
+        | selectattr('config.materialized', 'equalto', 'curated') | list
+    ) }}
+{%- endmacro %}
+
+{% macro relation_of(contract) -%}
+    {{ return(api.Relation.create(
+        database=target.database, schema=contract.schema, identifier=contract.alias, type='table'
+    )) }}
+{%- endmacro %}
+
+{#- Takes the pending loads of the entities that a source table feeds: a build of
+    tables that were built before. -#}
+{% macro take_loads(source_table) -%}
+    {%- for contract in curated_models() if source_table in source_tables_of(contract) -%}
+        {%- do take_pending(contract, relation_of(contract)) -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#- Takes one load in a transaction that is rolled back, and logs, as one message each,
+    what `reports` (queries) find in it. -#}
+{% macro rehearse(load_id, reports) -%}
+    {%- do execute_sql('begin') -%}
+    {%- set row = query("
+        select load_id, clock, finished_at::text, source_table
+        from raw.loads where load_id = " ~ load_id
+    )[0] -%}
+    {%- set load = {'load_id': row[0], 'clock': row[1], 'finished_at': row[2]} -%}
+    {%- for contract in curated_models() if row[3] in source_tables_of(contract) -%}
+        {%- do wait_for_turn('build ' ~ contract.name) -%}
+        {%- do take(contract, relation_of(contract), load) -%}
+    {%- endfor -%}
+    {%- for report in reports -%}
+        {{ log(query(report)[0][0], info=true) }}
+    {%- endfor -%}
+    {%- do execute_sql('rollback') -%}
+{%- endmacro %}

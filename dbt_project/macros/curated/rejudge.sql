@@ -1,0 +1,165 @@
+{#- Judges all history again under today's rules: `dbt run-operation rejudge`. Loads and
+    edits are replayed in the order in which they came, on a copy; where the copy
+    differs from the table, the table becomes the copy by edits in the journal. What
+    people edited stays as they left it. Earlier rejudgements are not replayed: they
+    were consequences of rules. Without `apply` all is shown and rolled back. -#}
+{% macro rejudge(model_name, user, apply=false) -%}
+    {%- set contract = contract_of(model_name) -%}
+    {%- set relation = relation_of(contract) -%}
+    {%- set key = key_of(contract)[0] -%}
+    {%- set copy = api.Relation.create(schema='staging', identifier=contract.name ~ '__rejudged') -%}
+    {%- set rehearsed = dict(
+        contract, ledger='staging.' ~ contract.name ~ '__ledger', is_rehearsed=true
+    ) -%}
+    {%- set content = content_columns(contract) | join(', ') -%}
+
+    {%- do begin_build(contract) -%}
+    {%- do make_ledger(rehearsed) -%}
+    {%- do execute_sql(
+        'create unlogged table ' ~ copy
+        ~ ' (' ~ columns_sql(contract) ~ ', primary key (' ~ key ~ '))'
+    ) -%}
+
+    {%- set ns = namespace(clock=0) -%}
+    {%- for load in taken_loads(contract) -%}
+        {%- do replay_edits(rehearsed, copy, ns.clock, load.taken_at) -%}
+        {%- do take(rehearsed, copy, load) -%}
+        {%- set ns.clock = load.taken_at -%}
+    {%- endfor -%}
+    {%- do drop_outdated_constraints(contract, relation) -%}
+    {%- do alter_columns(contract, relation) -%}
+    {%- do lock_curated(relation) -%}
+    {%- do replay_edits(rehearsed, copy, ns.clock, 9223372036854775807) -%}
+
+    {%- do execute_sql("
+        create temporary table difference on commit drop as
+        select
+            coalesce(curated." ~ key ~ ", copy." ~ key ~ ") as key,
+            case
+                when curated." ~ key ~ " is null then 'insert'
+                when copy." ~ key ~ " is null then 'delete'
+                else 'update'
+            end as operation,
+            to_jsonb(curated) - '_transaction_id' as before,
+            to_jsonb(copy) - array['_transaction_id', 'updated_at', 'updated_by'] as after
+        from " ~ relation ~ " as curated
+        full join " ~ copy ~ " as copy on copy." ~ key ~ " = curated." ~ key ~ "
+        where
+            (curated." ~ content | replace(', ', ', curated.') ~ ")::text
+            is distinct from (copy." ~ content | replace(', ', ', copy.') ~ ")::text
+    ") -%}
+    {%- do show_difference(contract) -%}
+
+    {%- set by = {
+        'user': user | replace("'", "''"),
+        'moment': query('select clock_timestamp()::text')[0][0],
+        'cause': 'rejudge',
+    } -%}
+    {%- do journaled(contract, by, "
+        delete from " ~ relation ~ " as target using difference
+        where target." ~ key ~ " = difference.key and difference.operation = 'delete'
+    ") -%}
+    {%- do journaled(contract, by, "
+        update " ~ relation ~ " as target
+        set " ~ changes_from('copy', contract, by) ~ "
+        from " ~ copy ~ " as copy
+        inner join difference on difference.key = copy." ~ key ~ "
+        where target." ~ key ~ " = copy." ~ key ~ " and difference.operation = 'update'
+    ") -%}
+    {%- do journaled(contract, by, "
+        insert into " ~ relation ~ " (" ~ content ~ ", updated_at, updated_by)
+        select " ~ content ~ ", '" ~ by.moment ~ "'::timestamptz, '" ~ by.user ~ "'
+        from " ~ copy ~ "
+        where " ~ key ~ " in (select key from difference where operation = 'insert')
+    ") -%}
+    {%- do forget(contract, 'select key from difference') -%}
+    {%- do add_missing_constraints(contract, relation) -%}
+    {%- do execute_sql('drop table ' ~ copy ~ ', ' ~ ledger_of(rehearsed)) -%}
+    {%- do execute_sql('commit' if apply else 'rollback') -%}
+{%- endmacro %}
+
+{#- Loads that the entity has taken, in the order in which it took them. What was
+    rejected in a load that was taken back does not come in by another door. -#}
+{% macro taken_loads(contract) -%}
+    {%- set loads = [] -%}
+    {%- set rows = query("
+        select load_id, loads.clock, finished_at::text, accounts.clock, state
+        from journal.accounts
+        inner join raw.loads using (load_id)
+        where entity = '" ~ contract.name ~ "'
+        order by accounts.clock
+    ") -%}
+    {%- for row in rows -%}
+        {%- do loads.append({
+            'load_id': row[0], 'clock': row[1], 'finished_at': row[2], 'taken_at': row[3],
+            'without': "
+                select row_number from journal.verdicts
+                where entity = '" ~ contract.name ~ "' and load_id = " ~ row[0]
+                if row[4] == 'unloaded',
+        }) -%}
+    {%- endfor -%}
+    {{ return(loads) }}
+{%- endmacro %}
+
+{#- What edits between two clocks left of their rows. -#}
+{% macro replay_edits(contract, copy, after, before) -%}
+    {%- set key = key_of(contract)[0] -%}
+    {%- set key_type = contract.columns[key].data_type -%}
+    {%- set content = content_columns(contract) -%}
+    {%- do execute_sql('drop table if exists replayed') -%}
+    {%- set replayed = execute_sql("
+        create temporary table replayed on commit drop as
+        select
+            edits.key::" ~ key_type ~ " as _key,
+            edits.operation = 'delete' as _is_deletion,
+            edits.resets_ledger as _resets_ledger,
+            edits.edited_at as updated_at,
+            edits.edited_by as updated_by,
+            image.*
+        from (
+            select distinct on (key)
+                key, operation, after, edited_at, edited_by,
+                bool_or(resets_ledger) over (partition by key) as resets_ledger
+            from journal.edits
+            where
+                entity = '" ~ contract.name ~ "'
+                and clock > " ~ after ~ " and clock < " ~ before ~ "
+                and cause is distinct from 'rejudge'
+            order by key, clock desc
+        ) as edits
+        cross join lateral (" ~ image_as_row(contract, 'edits.after') ~ ") as image
+    ") -%}
+    {%- if replayed -%}
+        {%- do execute_sql(
+            'delete from ' ~ copy ~ ' where ' ~ key ~ ' in (select _key from replayed)'
+        ) -%}
+        {%- do execute_sql(
+            'insert into ' ~ copy ~ ' (' ~ content | join(', ') ~ ', updated_at, updated_by) select '
+            ~ content | join(', ') ~ ', updated_at, updated_by from replayed where not _is_deletion'
+        ) -%}
+        {%- do forget(contract, 'select _key from replayed where _resets_ledger') -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- How many rows would change, and the first of them. -#}
+{% macro show_difference(contract) -%}
+    {%- set counts = query("
+        select operation, count(*) from difference group by operation order by operation
+    ") -%}
+    {%- if not counts -%}
+        {{ log(contract.name ~ ': history judged again changes nothing', info=true) }}
+    {%- endif -%}
+    {%- for operation, rows in counts -%}
+        {{ log(contract.name ~ ': ' ~ operation ~ ' ' ~ rows ~ ' rows', info=true) }}
+    {%- endfor -%}
+    {%- for row in query("
+        select
+            operation || ' ' || key || ': ' || coalesce(before::text || ' -> ', '')
+            || coalesce(after::text, 'gone')
+        from difference
+        order by operation, key
+        limit 20
+    ") -%}
+        {{ log('  ' ~ row[0], info=true) }}
+    {%- endfor -%}
+{%- endmacro %}
