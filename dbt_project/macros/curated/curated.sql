@@ -74,11 +74,14 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{#- Judges a load, then merges it: only the second part is under the lock. -#}
+{#- Judges and merges a load. All that can be done before the lock is: rows of new keys
+    are written before it too, since nobody sees them before the commit, and whoever
+    writes the same key or identifier waits for that. -#}
 {% macro take(contract, relation, load) -%}
     {%- set snapshot = query('select pg_current_snapshot()::text')[0][0] -%}
-    {%- set account = judge(contract, load) -%}
+    {%- set account = judge(contract, relation, load) -%}
     {%- do judge_against_curated(contract, relation) -%}
+    {%- do write_new(contract, relation, load, account) -%}
     {%- do lock_curated(relation) -%}
     {%- do merge(contract, relation, load, account, snapshot) -%}
 {%- endmacro %}

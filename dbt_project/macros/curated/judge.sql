@@ -5,7 +5,7 @@
     is left is for `merge`. So the account adds up by construction, and the
     check on journal.accounts proves it against the number of rows that the
     loader counted. Returns the account so far. -#}
-{% macro judge(contract, load) -%}
+{% macro judge(contract, relation, load) -%}
     {%- set staged = staged_of(contract) -%}
     {%- set key = key_of(contract)[0] -%}
     {%- set account = {'rejected': 0} -%}
@@ -17,13 +17,14 @@
     {%- do execute_sql("
         create unlogged table " ~ staged ~ " as
         select
-            " ~ content_columns(contract) | join(', ') ~ ",
+            model." ~ content_columns(contract) | join(', model.') ~ ",
             model._row_number, model._malformed, model._problems, model._hash,
-            ledger.hash as _last_hash,
-            false as _is_filled
+            ledger.hash as _last_hash, ledger.load_id as _last_load_id,
+            curated." ~ key ~ " is null as _is_new, false as _is_filled
         from " ~ rows_of(contract) ~ " as model
         left join " ~ ledger_of(contract) ~ " as ledger
             on ledger.key = model." ~ key ~ " and ledger.is_last
+        left join " ~ relation ~ " as curated on curated." ~ key ~ " = model." ~ key ~ "
         where model._load_id = " ~ load.load_id
             ~ (' and model._row_number not in (' ~ load.without ~ ')' if load.without)
     ) -%}

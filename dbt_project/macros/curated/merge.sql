@@ -1,6 +1,49 @@
-{#- Settles what is left of a load and merges it: under the table's lock, so nothing
-    changes meanwhile. Verdicts, rows, ledger and account are committed together or
-    not at all. -#}
+{#- Writes a load into curated and ledger. Verdicts, rows, ledger and account are
+    committed together or not at all. -#}
+
+{#- Before the lock: the rows of new keys, and what the source said. Rows in doubt wait. -#}
+{% macro write_new(contract, relation, load, account) -%}
+    {%- set doubted = execute_sql(
+        'create temporary table doubted on commit drop as select distinct row_number from doubts'
+    ) -%}
+    {%- set undoubted = 'where _row_number not in (table doubted)' -%}
+    {%- set insert = insert_sql(contract, relation, load, undoubted ~ ' and _is_new') -%}
+    {%- do say(contract, load, '(select * from ' ~ staged_of(contract) ~ ' ' ~ undoubted ~ ')') -%}
+    {%- do execute_sql("
+        do $do$
+        declare inserted bigint;
+        begin
+            begin
+                " ~ insert ~ ";
+                get diagnostics inserted = row_count;
+                perform set_config('assay.left_over', '" ~ doubted ~ "', true);
+            exception when unique_violation or deadlock_detected then
+                -- an edit took one of the identifiers since the load was judged
+                " ~ insert ~ " on conflict do nothing;
+                get diagnostics inserted = row_count;
+                perform set_config('assay.left_over', '1', true);
+            end;
+            perform set_config('assay.inserted', inserted::text, true);
+        end $do$
+    ") -%}
+    {%- do account.update({
+        'new': query("select current_setting('assay.inserted')::bigint")[0][0],
+    }) -%}
+{%- endmacro %}
+
+{% macro insert_sql(contract, relation, load, condition) -%}
+    {%- set columns = content_columns(contract) | join(', ') -%}
+    insert into {{ relation }} ({{ columns }}, updated_at, updated_by)
+    select {{ columns }}, {{ written_by(load) }}
+    from {{ staged_of(contract) }} as staged
+    {{ condition }}
+{%- endmacro %}
+
+{% macro written_by(load) -%}
+    '{{ load.finished_at }}'::timestamptz, 'load {{ load.load_id }} row ' || staged._row_number
+{%- endmacro %}
+
+{#- Under the lock, so nothing changes meanwhile. -#}
 {% macro merge(contract, relation, load, account, snapshot) -%}
     {%- set staged = staged_of(contract) -%}
     {%- set key = key_of(contract)[0] -%}
@@ -21,29 +64,32 @@
         'duplicates': account.duplicates - copies,
     }) -%}
 
-    {%- set written_by = "'" ~ load.finished_at ~ "'::timestamptz, 'load " ~ load.load_id
-        ~ " row ' || staged._row_number" -%}
-    {%- do account.update({'changed': update_from(contract, relation, staged, written_by)}) -%}
-    {%- set columns = content_columns(contract) -%}
-    {%- do account.update({'new': execute_sql("
-        insert into " ~ relation ~ " (" ~ columns | join(', ') ~ ", updated_at, updated_by)
-        select staged." ~ columns | join(', staged.') ~ ", " ~ written_by ~ "
+    {%- do account.update({'changed': execute_sql("
+        update " ~ relation ~ " as curated
+        set " ~ assignments(contract, 'staged', written_by(load)) ~ "
         from " ~ staged ~ " as staged
-        where not exists (
-            select from " ~ relation ~ " as curated where curated." ~ key ~ " = staged." ~ key ~ "
-        )
+        where curated." ~ key ~ " = staged." ~ key ~ " and not staged._is_new
     ")}) -%}
+    {%- if query("select current_setting('assay.left_over') <> '0'")[0][0] -%}
+        {%- do say(
+            contract, load,
+            '(select * from ' ~ staged ~ ' where _row_number in (table doubted))'
+        ) -%}
+        {%- do account.update({'new': account.new + execute_sql(insert_sql(contract, relation, load, "
+            where _is_new and not exists (
+                select from " ~ relation ~ " as curated where curated." ~ key ~ " = staged." ~ key ~ "
+            )
+        "))}) -%}
+    {%- endif -%}
 
-    {%- do say(contract, load, staged) -%}
     {%- do record(contract, load, account) if not contract.is_rehearsed -%}
     {%- do execute_sql(
-        'drop table ' ~ staged ~ ', verdicts, doubts, repeated_keys, copies'
+        'drop table ' ~ staged ~ ', verdicts, doubts, doubted, repeated_keys, copies'
     ) -%}
 {%- endmacro %}
 
-{#- Makes verdicts of the doubts. Keys that were edited since the load was judged are
-    looked at again; nearly always there are none. A row older than an edit of its
-    key changes nothing, but it is what the source last said. -#}
+{#- Makes verdicts of the doubts, after a second look where something was edited since the
+    load was finished; nearly always nothing was. -#}
 {% macro settle(contract, relation, load, account, snapshot) -%}
     {%- set staged = staged_of(contract) -%}
     {%- set key = key_of(contract)[0] -%}
@@ -54,6 +100,8 @@
             ~ (' and edits.clock < ' ~ load.taken_at if load.taken_at) -%}
     {%- do account.update({'superseded': 0}) -%}
     {%- if query('select exists (select from ' ~ edits ~ ')')[0][0] -%}
+        {#- A row older than an edit of its key changes nothing, but it is what the
+            source last said. -#}
         {%- do execute_sql("
             create temporary table superseded on commit drop as
             select * from " ~ staged ~ "
@@ -62,15 +110,27 @@
         {%- do account.update({'superseded': execute_sql(
             'delete from ' ~ staged ~ ' where _row_number in (select _row_number from superseded)'
         )}) -%}
-        {%- do say(contract, load, 'superseded') -%}
-        {%- do execute_sql('drop table superseded') -%}
+        {%- do say(
+            contract, load, '(select * from superseded where _row_number in (table doubted))'
+        ) -%}
+        {%- do unwrite(contract, relation, account, 'superseded') -%}
 
+        {#- What an edit changed since then may no longer be in the way of a row, or be
+            now. -#}
         {%- set edited = "select edits.key::" ~ contract.columns[key].data_type ~ " from " ~ edits
             ~ " and not pg_visible_in_snapshot(edits.transaction_id, '" ~ snapshot ~ "')" -%}
         {%- do execute_sql('delete from doubts where holder in (' ~ edited ~ ')') -%}
         {%- do doubt(
             contract, relation, staged, ' and curated.' ~ key ~ ' in (' ~ edited ~ ')'
         ) -%}
+        {%- do execute_sql("
+            create temporary table refused on commit drop as
+            select * from " ~ staged ~ "
+            where _row_number in (select row_number from doubts) and _row_number not in (table doubted)
+        ") -%}
+        {%- do unwrite(contract, relation, account, 'refused') -%}
+        {%- do unsay(contract, load, 'refused') -%}
+        {%- do execute_sql('drop table superseded, refused') -%}
     {%- endif -%}
     {%- do execute_sql("
         insert into verdicts
@@ -79,32 +139,51 @@
     ") -%}
 {%- endmacro %}
 
-{#- Updates curated rows from others of the same keys; how many. -#}
-{% macro update_from(contract, relation, source, written_by) -%}
+{#- Takes rows out again that this transaction wrote before the lock. -#}
+{% macro unwrite(contract, relation, account, rows) -%}
     {%- set key = key_of(contract)[0] -%}
-    {%- set columns = content_columns(contract) | reject('equalto', key) | list -%}
-    {{ return(execute_sql("
-        update " ~ relation ~ " as curated
-        set
-            (" ~ columns | join(', ') ~ ", updated_at, updated_by, _transaction_id)
-            = row(staged." ~ columns | join(', staged.') ~ ", " ~ written_by ~ ", pg_current_xact_id())
-        from " ~ source ~ " as staged
-        where curated." ~ key ~ " = staged." ~ key
-    )) }}
+    {%- do account.update({'new': account.new - execute_sql("
+        delete from " ~ relation ~ " as curated using " ~ rows ~ " as unwritten
+        where
+            curated." ~ key ~ " = unwritten." ~ key ~ "
+            and unwritten._is_new
+            and curated._transaction_id = pg_current_xact_id()
+    ")}) -%}
+{%- endmacro %}
+
+{#- Assignments that make a curated row that of another relation. -#}
+{% macro assignments(contract, source, written_by) -%}
+    {%- set columns = content_columns(contract) -%}
+    ({{ columns | join(', ') }}, updated_at, updated_by, _transaction_id)
+    = row({{ source }}.{{ columns | join(', ' ~ source ~ '.') }}, {{ written_by }}, pg_current_xact_id())
 {%- endmacro %}
 
 {#- Writes accepted rows into the ledger: the last word on their keys. -#}
-{% macro say(contract, load, source) -%}
+{% macro say(contract, load, rows) -%}
     {%- set key = key_of(contract)[0] -%}
     {%- do execute_sql("
         update " ~ ledger_of(contract) ~ " as ledger set is_last = false
-        from " ~ source ~ " as said
-        where ledger.key = said." ~ key ~ " and ledger.is_last and said._last_hash is not null
+        from " ~ rows ~ " as said
+        where
+            ledger.key = said." ~ key ~ " and ledger.load_id = said._last_load_id and ledger.is_last
     ") -%}
     {%- do execute_sql("
         insert into " ~ ledger_of(contract) ~ " (key, load_id, row_number, hash, is_last)
-        select " ~ key ~ ", " ~ load.load_id ~ ", _row_number, _hash, true from " ~ source
+        select " ~ key ~ ", " ~ load.load_id ~ ", _row_number, _hash, true from " ~ rows ~ " as said
+    ") -%}
+{%- endmacro %}
+
+{% macro unsay(contract, load, rows) -%}
+    {%- set key = key_of(contract)[0] -%}
+    {%- do execute_sql("
+        delete from " ~ ledger_of(contract) ~ " as ledger using " ~ rows ~ " as unsaid
+        where ledger.key = unsaid." ~ key ~ " and ledger.load_id = " ~ load.load_id
     ) -%}
+    {%- do execute_sql("
+        update " ~ ledger_of(contract) ~ " as ledger set is_last = true
+        from " ~ rows ~ " as unsaid
+        where ledger.key = unsaid." ~ key ~ " and ledger.load_id = unsaid._last_load_id
+    ") -%}
 {%- endmacro %}
 
 {#- Verdicts and account: the load is done. -#}

@@ -61,14 +61,14 @@
     ") -%}
     {%- do journaled(contract, by, "
         update " ~ relation ~ " as target
-        set " ~ changes_from('copy', contract, by) ~ "
+        set " ~ assignments(contract, 'copy', edited_by(by)) ~ "
         from " ~ copy ~ " as copy
         inner join difference on difference.key = copy." ~ key ~ "
         where target." ~ key ~ " = copy." ~ key ~ " and difference.operation = 'update'
     ") -%}
     {%- do journaled(contract, by, "
         insert into " ~ relation ~ " (" ~ content ~ ", updated_at, updated_by)
-        select " ~ content ~ ", '" ~ by.moment ~ "'::timestamptz, '" ~ by.user ~ "'
+        select " ~ content ~ ", " ~ edited_by(by) ~ "
         from " ~ copy ~ "
         where " ~ key ~ " in (select key from difference where operation = 'insert')
     ") -%}

@@ -88,7 +88,7 @@
     {%- do drop_rejected(staged) -%}
     {%- set restored = journaled(contract, by, "
         update " ~ relation ~ " as target
-        set " ~ changes_from('staged', contract, by) ~ "
+        set " ~ assignments(contract, 'staged', edited_by(by)) ~ "
         from " ~ staged ~ " as staged
         where target." ~ key ~ " = staged._key and not staged._is_deletion
     ") -%}
@@ -130,14 +130,9 @@
     ")) }}
 {%- endmacro %}
 
-{#- Assignments that make a curated row that of another relation. -#}
-{% macro changes_from(source, contract, by) -%}
-    {%- set columns = content_columns(contract) -%}
-    ({{ columns | join(', ') }}, updated_at, updated_by, _transaction_id)
-    = row(
-        {{ source }}.{{ columns | join(', ' ~ source ~ '.') }},
-        '{{ by.moment }}'::timestamptz, '{{ by.user }}', pg_current_xact_id()
-    )
+{#- Who edits and when. -#}
+{% macro edited_by(by) -%}
+    '{{ by.moment }}'::timestamptz, '{{ by.user }}'
 {%- endmacro %}
 
 {#- Whatever the source sends next for these keys is news. -#}
