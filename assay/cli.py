@@ -61,6 +61,16 @@ BUILD_FAILED = 1
 
 ADMINS = "select username from auth.users where role = 'admin' and is_active order by created_at"
 BUILD_LOCK = "hashtextextended('assay build', 0)"
+# PostgreSQL shows the two halves of an advisory lock's number.
+BUILDING = f"""
+select application_name, to_char(backend_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+from pg_locks
+inner join pg_stat_activity using (pid)
+where
+    locktype = 'advisory' and granted
+    and database = (select oid from pg_database where datname = current_database())
+    and (classid::bigint << 32) | objid::bigint = {BUILD_LOCK}
+"""  # noqa: S608  the text is our own
 
 
 def main() -> None:
@@ -214,7 +224,7 @@ def _load_one(url: str, source_table: SourceTable, file: Path, *, force: bool) -
             url,
             source_table,
             file,
-            loaded_by=os.environ.get("USER", "assay"),
+            loaded_by=_user(),
             force=force,
             progress=lambda size, rows: advance(size, f"{rows:,} rows"),
         )
@@ -301,13 +311,20 @@ def _create_user(url: str, username: str, password: str, role: Role) -> None:
 
 @contextmanager
 def _only_build(url: str) -> Iterator[None]:
-    """Builds run one after another, since dbt's own statements get into each other's way."""
-    with psycopg.connect(url, autocommit=True) as connection:
+    """Builds run one after another; who waits is told for whom."""
+    name = f"assay build of {_user()}, process {os.getpid()}"
+    with psycopg.connect(url, autocommit=True, application_name=name) as connection:
         row = connection.execute(f"select pg_try_advisory_lock({BUILD_LOCK})").fetchone()
         if not (row and row[0]):
-            console.print("Another build is running; waiting for its end.")
+            for builder, since in connection.execute(BUILDING):
+                sentence = f"Waiting for another build to end: {builder}, since {since} UTC."
+                console.print(report.printable(sentence), soft_wrap=True)
             connection.execute(f"select pg_advisory_lock({BUILD_LOCK})")
         yield
+
+
+def _user() -> str:
+    return os.environ.get("USER", "assay")
 
 
 @contextmanager

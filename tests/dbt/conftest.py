@@ -31,14 +31,16 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("target")
 
 
-@pytest.fixture(scope="session")
-def invoke(target: Path) -> Callable[..., Any]:
-    """Runs a dbt command on the project, against the database of a URL; parses once."""
+Invoke = Callable[..., Any]
+
+
+def dbt_of(project: Path, target: Path) -> Invoke:
+    """Runs a dbt command on a project, against the database of a URL; parses once."""
     manifests: list[Manifest] = []
 
     def run(url: str, *arguments: str) -> Any:
         os.environ.update(libpq_environment(url))
-        options = ["--project-dir", str(ROOT), "--profiles-dir", str(ROOT)]
+        options = ["--project-dir", str(project), "--profiles-dir", str(project)]
         options += ["--target-path", str(target), "--log-path", str(target)]
         runner = dbtRunner(manifest=manifests[0] if manifests else None)
         result = runner.invoke(["--quiet", *arguments, *options])
@@ -50,9 +52,12 @@ def invoke(target: Path) -> Callable[..., Any]:
 
 
 @pytest.fixture(scope="session")
-def catalog(
-    invoke: Callable[..., Any], target: Path, create_database: Callable[..., str]
-) -> Catalog:
+def invoke(target: Path) -> Invoke:
+    return dbt_of(ROOT, target)
+
+
+@pytest.fixture(scope="session")
+def catalog(invoke: Invoke, target: Path, create_database: Callable[..., str]) -> Catalog:
     assert invoke(create_database(name=DATABASE), "parse").success
     return read_catalog(target / "manifest.json")
 
@@ -72,7 +77,7 @@ class Warehouse:
     url: str
     catalog: Catalog
     folder: Path
-    invoke: Callable[..., Any]
+    invoke: Invoke
     create_database: Callable[..., str]
     connection: psycopg.Connection[dict[str, Any]] = field(init=False)
 
@@ -92,21 +97,26 @@ class Warehouse:
 
     def build(self, *arguments: str) -> None:
         """`dbt build` of models and functions: the tests of the data are tests of their own."""
+        if error := self.failure_of_build(*arguments):
+            pytest.fail(error)
+
+    def failure_of_build(self, *arguments: str) -> str:
+        """What dbt says of a build that failed; nothing for one that did not."""
         result = self.invoke(
             self.url,
             "build",
             *("--exclude-resource-type", "unit_test", "--exclude-resource-type", "test"),
             *arguments,
         )
-        if not result.success:
-            failed = (r.message for r in result.result or () if r.status == "error")
-            pytest.fail(str(result.exception or "\n".join(failed)))
+        if result.success:
+            return ""
+        failed = (r.message for r in result.result or () if r.status == "error")
+        return str(result.exception or "\n".join(failed))
 
-    def operate(self, macro: str, **arguments: Any) -> None:
-        """`dbt run-operation`."""
+    def operate(self, macro: str, **arguments: Any) -> bool:
+        """`dbt run-operation`; whether it succeeded."""
         result = self.invoke(self.url, "run-operation", macro, "--args", json.dumps(arguments))
-        if not result.success:
-            pytest.fail(str(result.exception or [r.message for r in result.result]))
+        return bool(result.success)
 
     def save_as(self, name: str) -> str:
         """Keep the database as it is, for others to start from; this one is closed."""
@@ -137,7 +147,7 @@ def new_warehouse(
     catalog: Catalog,
     prepared: str,
     create_database: Callable[..., str],
-    invoke: Callable[..., Any],
+    invoke: Invoke,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> NewWarehouse:
     """Makes the warehouse anew: prepared and empty, or a copy of a database."""

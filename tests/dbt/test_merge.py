@@ -12,7 +12,10 @@ STATE = """
     select feature, method, id_inchi, cas_number, sample_value::text as value
     from curated.metabolites order by feature
 """
-TABLE = "select to_jsonb(m) - '_transaction_id' as row from curated.metabolites as m order by metabolite_id"
+TABLE = """
+    select to_jsonb(curated) - '_transaction_id' as row
+    from curated.metabolites as curated order by metabolite_id
+"""
 
 
 def edit(warehouse: Warehouse, of: str, **changes: Any) -> None:

@@ -6,19 +6,15 @@ from typing import Any
 from tests.dbt.conftest import Warehouse
 from tests.dbt.test_merge import STATE, delete, edit, rebuild_changes_nothing, row
 
-LEDGER = (
-    "select key::text, load_id, row_number, is_last from journal.ledger_metabolites order by 1, 2"
-)
-
 
 def unload(warehouse: Warehouse, load_id: int) -> dict[str, Any]:
-    warehouse.operate("unload", load_id=load_id, user="clerk")
+    assert warehouse.operate("unload", load_id=load_id, user="clerk")
     found = warehouse.query("select * from journal.unloads where load_id = %s", load_id)
     return {n: found[0][n] for n in ("deleted", "restored", "newer", "refused")} if found else {}
 
 
-def rejudge(warehouse: Warehouse, *, apply: bool = True) -> None:
-    warehouse.operate("rejudge", model_name="metabolites", user="clerk", apply=apply)
+def rejudge(warehouse: Warehouse, *, apply: bool = True) -> bool:
+    return warehouse.operate("rejudge", model_name="metabolites", user="clerk", apply=apply)
 
 
 def values(warehouse: Warehouse) -> dict[str, str]:
@@ -91,7 +87,7 @@ def test_rejudge_under_the_same_rules_changes_nothing(warehouse: Warehouse) -> N
     warehouse.load(row("a", 1), row("d", 2, "9"))
     warehouse.build()
     before = warehouse.query("table journal.edits")
-    rejudge(warehouse)
+    assert rejudge(warehouse)
     assert warehouse.query("table journal.edits") == before
     assert warehouse.account(waiting)["superseded"] == 1
     assert json.dumps(values(warehouse)) == json.dumps({"b": "7", "d": "9"})

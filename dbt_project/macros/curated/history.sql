@@ -194,6 +194,10 @@
     )
 {%- endmacro %}
 
+{% macro changes_of(contract) -%}
+    staging.{{ contract.name }}__changes
+{%- endmacro %}
+
 {#- What the API asks of history: the versions of one key, by its text, and the feed
     of changes, one row per key that ever changed: the row as it is, or that it is gone. -#}
 {% macro define_versions(contract) -%}
@@ -217,7 +221,7 @@
         from versions
         $versions$
     ") -%}
-    {%- do define_view('staging.' ~ contract.name ~ '__changes', "
+    {%- do define_view(changes_of(contract), "
         select
             _transaction_id as transaction_id,
             " ~ key ~ "::text as key,

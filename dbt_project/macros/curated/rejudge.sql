@@ -74,6 +74,7 @@
     ") -%}
     {%- do forget(contract, 'select key from difference') -%}
     {%- do add_missing_constraints(contract, relation) -%}
+    {%- do define_versions(contract) -%}
     {%- do execute_sql('drop table ' ~ copy ~ ', ' ~ ledger_of(rehearsed)) -%}
     {%- do execute_sql('commit' if apply else 'rollback') -%}
 {%- endmacro %}

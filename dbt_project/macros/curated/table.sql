@@ -88,7 +88,11 @@
 {#- Makes the columns of the table those of the contract, and says what it changed. -#}
 {% macro alter_columns(contract, relation) -%}
     {%- set changes = differing_columns(contract, relation) -%}
-    {%- do execute_sql('alter table ' ~ relation ~ ' ' ~ changes | join(', ')) if changes -%}
+    {%- if changes -%}
+        {#- the view would hold the columns as they are; `define_versions` makes it again -#}
+        {%- do execute_sql('drop view if exists ' ~ changes_of(contract)) -%}
+        {%- do execute_sql('alter table ' ~ relation ~ ' ' ~ changes | join(', ')) -%}
+    {%- endif -%}
     {%- for change in changes -%}
         {{ log(relation.identifier ~ ': ' ~ change, info=true) }}
     {%- endfor -%}
