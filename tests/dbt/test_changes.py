@@ -126,8 +126,8 @@ def test_new_unique_column(warehouse: Warehouse, change: Change) -> None:
     change(
         (
             CONTRACT,
-            "        columns: [cas_number]\n      - type: check",
-            "        columns: [cas_number]\n      - {type: unique, columns: [method]}\n      - type: check",
+            "[cas_number]\n      - type: check",
+            "[cas_number]\n      - {type: unique, columns: [method]}\n      - type: check",
         )
     )
     failure = warehouse.failure_of_build()

@@ -95,7 +95,7 @@
 {% macro pending_loads(contract) -%}
     {%- set loads = [] -%}
     {%- set rows = query("
-        select load_id, clock, finished_at::text
+        select load_id, clock, finished_at::text, row_count
         from raw.loads
         where state = 'loaded'
             and source_table = any(array['" ~ source_tables_of(contract) | join("', '") ~ "']::text[])
@@ -106,7 +106,9 @@
         order by clock
     ") -%}
     {%- for row in rows -%}
-        {%- do loads.append({'load_id': row[0], 'clock': row[1], 'finished_at': row[2]}) -%}
+        {%- do loads.append({
+            'load_id': row[0], 'clock': row[1], 'finished_at': row[2], 'row_count': row[3],
+        }) -%}
     {%- endfor -%}
     {{ return(loads) }}
 {%- endmacro %}
@@ -136,4 +138,11 @@
         {%- endif -%}
     {%- endfor -%}
     {{ return(found | unique | list) }}
+{%- endmacro %}
+
+{#- The raw table of a source table's name. -#}
+{% macro source_of(source_table) -%}
+    {%- for source in graph.sources.values() if source.source_name ~ '.' ~ source.name == source_table -%}
+        {{ return(source.schema ~ '.' ~ source.identifier) }}
+    {%- endfor -%}
 {%- endmacro %}

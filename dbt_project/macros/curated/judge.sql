@@ -10,7 +10,7 @@
     {%- set key = key_of(contract)[0] -%}
     {%- set account = {'rejected': 0} -%}
 
-    {%- do execute_sql("set local max_parallel_workers_per_gather = 2") -%}
+    {%- do help_to_find(contract, load) -%}
 
     {#- A table that other processes can read lets PostgreSQL judge in parallel;
         unlogged, since it ends with the transaction. -#}
@@ -29,6 +29,7 @@
             ~ (' and model._row_number not in (' ~ load.without ~ ')' if load.without)
     ) -%}
 
+    {%- do execute_sql('set local enable_hashjoin = on; set local enable_mergejoin = on') -%}
     {%- do refuse_other_types(contract, staged) -%}
     {%- for table in ('verdicts', 'doubts') -%}
         {%- do execute_sql("
@@ -76,6 +77,25 @@
         "delete from " ~ staged ~ " where _hash = _last_hash"
     )}) -%}
     {{ return(account) }}
+{%- endmacro %}
+
+{#- PostgreSQL finds the rows of a load by a summary of the raw table, which it makes
+    some time later if nobody asks; and it cannot guess how few of the known keys a
+    load has, so that a small one would read the whole ledger. -#}
+{% macro help_to_find(contract, load) -%}
+    {%- for source_table in source_tables_of(contract) -%}
+        {%- do query("
+            select brin_summarize_new_values(indexrelid)
+            from pg_catalog.pg_index
+            inner join pg_catalog.pg_class on pg_class.oid = indexrelid
+            inner join pg_catalog.pg_am on pg_am.oid = relam
+            where indrelid = '" ~ source_of(source_table) ~ "'::regclass and amname = 'brin'
+        ") -%}
+    {%- endfor -%}
+    {%- do execute_sql("set local max_parallel_workers_per_gather = 2") -%}
+    {%- do execute_sql(
+        'set local enable_hashjoin = off; set local enable_mergejoin = off'
+    ) if load.row_count < 100000 -%}
 {%- endmacro %}
 
 {#- Judges what is left of a load against what is curated: an identifier that another

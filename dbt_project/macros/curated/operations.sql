@@ -26,11 +26,13 @@
 {% macro rehearse(load_id, reports) -%}
     {%- do execute_sql('begin') -%}
     {%- set row = query("
-        select load_id, clock, finished_at::text, source_table
+        select load_id, clock, finished_at::text, row_count, source_table
         from raw.loads where load_id = " ~ load_id
     )[0] -%}
-    {%- set load = {'load_id': row[0], 'clock': row[1], 'finished_at': row[2]} -%}
-    {%- for contract in curated_models() if row[3] in source_tables_of(contract) -%}
+    {%- set load = {
+        'load_id': row[0], 'clock': row[1], 'finished_at': row[2], 'row_count': row[3],
+    } -%}
+    {%- for contract in curated_models() if row[4] in source_tables_of(contract) -%}
         {%- do wait_for_turn('build ' ~ contract.name) -%}
         {%- do take(contract, relation_of(contract), load) -%}
     {%- endfor -%}

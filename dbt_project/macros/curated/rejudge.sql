@@ -84,7 +84,7 @@
 {% macro taken_loads(contract) -%}
     {%- set loads = [] -%}
     {%- set rows = query("
-        select load_id, loads.clock, finished_at::text, accounts.clock, state
+        select load_id, loads.clock, finished_at::text, row_count, accounts.clock, state
         from journal.accounts
         inner join raw.loads using (load_id)
         where entity = '" ~ contract.name ~ "'
@@ -92,11 +92,12 @@
     ") -%}
     {%- for row in rows -%}
         {%- do loads.append({
-            'load_id': row[0], 'clock': row[1], 'finished_at': row[2], 'taken_at': row[3],
+            'load_id': row[0], 'clock': row[1], 'finished_at': row[2], 'row_count': row[3],
+            'taken_at': row[4],
             'without': "
                 select row_number from journal.verdicts
                 where entity = '" ~ contract.name ~ "' and load_id = " ~ row[0]
-                if row[4] == 'unloaded',
+                if row[5] == 'unloaded',
         }) -%}
     {%- endfor -%}
     {{ return(loads) }}
