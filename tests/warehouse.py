@@ -1,67 +1,23 @@
 """A warehouse: a prepared database, the loader and dbt on the project's own models."""
 
 import csv
-import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from dbt.cli.main import dbtRunner
-from dbt.contracts.graph.manifest import Manifest
 from psycopg.rows import dict_row
 
-from assay.catalog import Catalog, read_catalog
-from assay.database import libpq_environment, upgrade
+from assay.catalog import Catalog
 from loader.copy import load_file
-from tests.conftest import ROOT
 
 HEADER = ["Features", "Identification_level", "ID_InChI", "CAS_number", "Method", "Sample Data"]
 
 # The manifest names the database that it was parsed for: each test's has the same name.
 DATABASE = "warehouse"
-
-
-@pytest.fixture(scope="session")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("target")
-
-
-@pytest.fixture(scope="session")
-def invoke(target: Path) -> Callable[..., Any]:
-    """Runs a dbt command on the project, against the database of a URL; parses once."""
-    manifests: list[Manifest] = []
-
-    def run(url: str, *arguments: str) -> Any:
-        os.environ.update(libpq_environment(url))
-        options = ["--project-dir", str(ROOT), "--profiles-dir", str(ROOT)]
-        options += ["--target-path", str(target), "--log-path", str(target)]
-        runner = dbtRunner(manifest=manifests[0] if manifests else None)
-        result = runner.invoke(["--quiet", *arguments, *options])
-        if not manifests and isinstance(result.result, Manifest):
-            manifests.append(result.result)
-        return result
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def catalog(
-    invoke: Callable[..., Any], target: Path, create_database: Callable[..., str]
-) -> Catalog:
-    assert invoke(create_database(name=DATABASE), "parse").success
-    return read_catalog(target / "manifest.json")
-
-
-@pytest.fixture(scope="session")
-def prepared(catalog: Catalog, create_database: Callable[..., str]) -> str:
-    """Name of a database with the platform's tables and the raw tables, to be copied."""
-    url = create_database()
-    upgrade(url, catalog)
-    return libpq_environment(url)["PGDATABASE"]
 
 
 @dataclass
@@ -123,32 +79,3 @@ class Warehouse:
 
 
 NewWarehouse = Callable[..., AbstractContextManager[Warehouse]]
-
-
-@pytest.fixture(scope="session")
-def new_warehouse(
-    catalog: Catalog,
-    prepared: str,
-    create_database: Callable[..., str],
-    invoke: Callable[..., Any],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> NewWarehouse:
-    """Makes the warehouse anew: prepared and empty, or a copy of a database."""
-
-    @contextmanager
-    def make(template: str = prepared) -> Iterator[Warehouse]:
-        url = create_database(template, DATABASE)
-        folder = tmp_path_factory.mktemp("files")
-        warehouse = Warehouse(url, catalog, folder, invoke, create_database)
-        with warehouse.connection:
-            yield warehouse
-
-    return make
-
-
-@pytest.fixture
-def warehouse(
-    new_warehouse: NewWarehouse,
-) -> Iterator[Warehouse]:
-    with new_warehouse() as made:
-        yield made
