@@ -7,13 +7,17 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint bench lock clean
+.PHONY: run test test-long lint bench lock clean
 
 run: .venv/.runtime
 	@$(BIN)/assay up $(FILES)
 
 test: .venv/.development
 	@$(BIN)/python -m pytest
+
+# All of it, with the tests that take minutes: HISTORIES=1000, SEED=1.
+test-long: .venv/.development
+	@$(BIN)/python -m pytest -m "long or not long"
 
 lint: .venv/.development
 	@$(BIN)/ruff check .

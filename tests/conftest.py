@@ -1,7 +1,8 @@
-"""One PostgreSQL 18 for all tests, and databases of a test's own in it."""
+"""One PostgreSQL 18 for all tests, databases of a test's own in it, and warehouses in these."""
 
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -9,6 +10,9 @@ import pytest
 from psycopg import sql
 
 from assay import postgres
+from assay.catalog import Catalog, read_catalog
+from assay.database import libpq_environment, upgrade
+from tests.warehouse import DATABASE, Invoke, NewWarehouse, Warehouse, dbt_of
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -40,3 +44,57 @@ def create_database(server: postgres.Address) -> Callable[..., str]:
         return server.url.replace("/assay?", f"/{name}?")
 
     return create
+
+
+@pytest.fixture(scope="session")
+def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("target")
+
+
+@pytest.fixture(scope="session")
+def invoke(target: Path) -> Iterator[Invoke]:
+    with dbt_of(ROOT, target) as run:
+        yield run
+
+
+@pytest.fixture(scope="session")
+def catalog(invoke: Invoke, target: Path, create_database: Callable[..., str]) -> Catalog:
+    assert invoke(create_database(name=DATABASE), "parse").success
+    return read_catalog(target / "manifest.json")
+
+
+@pytest.fixture(scope="session")
+def prepared(catalog: Catalog, create_database: Callable[..., str]) -> str:
+    """Name of a database with the platform's tables and the raw tables, to be copied."""
+    url = create_database()
+    upgrade(url, catalog)
+    return libpq_environment(url)["PGDATABASE"]
+
+
+@pytest.fixture(scope="session")
+def new_warehouse(
+    catalog: Catalog,
+    prepared: str,
+    create_database: Callable[..., str],
+    invoke: Invoke,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> NewWarehouse:
+    """Makes the warehouse anew: prepared and empty, or a copy of a database."""
+
+    @contextmanager
+    def make(template: str = prepared) -> Iterator[Warehouse]:
+        url = create_database(template, DATABASE)
+        folder = tmp_path_factory.mktemp("files")
+        warehouse = Warehouse(url, catalog, folder, invoke, create_database)
+        with warehouse.connection:
+            yield warehouse
+
+    return make
+
+
+@pytest.fixture
+def warehouse(
+    new_warehouse: NewWarehouse,
+) -> Iterator[Warehouse]:
+    with new_warehouse() as made:
+        yield made

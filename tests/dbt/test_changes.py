@@ -5,17 +5,18 @@ it was; history is judged again on demand.
 """
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.dbt.conftest import Warehouse, dbt_of
 from tests.dbt.test_merge import TABLE, delete, edit, rebuild_changes_nothing, row
 from tests.dbt.test_rules import INCHI
 from tests.dbt.test_unload import rejudge
+from tests.warehouse import Warehouse, dbt_of
 
 CONTRACT = "dbt_project/models/marts/metabolites/_metabolites__models.yml"
 STAGING = "dbt_project/models/staging/laboratory/stg_laboratory__metabolites.sql"
@@ -29,8 +30,9 @@ Change = Callable[..., None]
 
 
 @pytest.fixture
-def change(warehouse: Warehouse, tmp_path: Path) -> Change:
+def change(warehouse: Warehouse, tmp_path: Path) -> Iterator[Change]:
     """Edits files of a copy of the project, which the warehouse is of from then on."""
+    runs = ExitStack()
 
     def edit_files(*edits: tuple[str, str, str]) -> None:
         project = tmp_path / "project"
@@ -43,10 +45,11 @@ def change(warehouse: Warehouse, tmp_path: Path) -> Change:
             text = (project / name).read_text(encoding="utf-8")
             assert text.count(old) == 1, old
             (project / name).write_text(text.replace(old, new), encoding="utf-8")
-        warehouse.invoke = dbt_of(project, tmp_path / "target")
+        warehouse.invoke = runs.enter_context(dbt_of(project, tmp_path / "target"))
         assert warehouse.invoke(warehouse.url, "parse").success
 
-    return edit_files
+    with runs:
+        yield edit_files
 
 
 def row_at(feature: str, inchi: int, level: str) -> list[str]:

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from assay.catalog import Catalog
-from tests.dbt.conftest import DATABASE, NewWarehouse, Warehouse
 from tests.dbt.test_merge import row
 from tests.dbt.test_rules import INCHI
+from tests.warehouse import DATABASE, NewWarehouse, Warehouse
 
 # For each rule that PostgreSQL enforces, an update after which one of two rows breaks it.
 BREAKING = {

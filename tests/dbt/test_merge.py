@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.dbt.conftest import Warehouse
 from tests.dbt.test_rules import INCHI
+from tests.warehouse import Warehouse
 
 STATE = """
     select feature, method, id_inchi, cas_number, sample_value::text as value

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.conftest import SHARED
-from tests.dbt.conftest import Warehouse
+from tests.warehouse import Warehouse
 
 # Standard InChIs of methane, ethane, ... : enough different ones to tell rows apart.
 INCHI = [

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from tests.dbt.conftest import Warehouse
 from tests.dbt.test_merge import STATE, delete, edit, rebuild_changes_nothing, row
+from tests.warehouse import Warehouse
 
 
 def unload(warehouse: Warehouse, load_id: int) -> dict[str, Any]:

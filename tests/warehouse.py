@@ -4,6 +4,7 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,9 @@ from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 from psycopg.rows import dict_row
 
-from assay.catalog import Catalog, read_catalog
-from assay.database import libpq_environment, upgrade
+from assay.catalog import Catalog
+from assay.database import libpq_environment
 from loader.copy import load_file
-from tests.conftest import ROOT
 
 HEADER = ["Features", "Identification_level", "ID_InChI", "CAS_number", "Method", "Sample Data"]
 
@@ -26,48 +26,29 @@ HEADER = ["Features", "Identification_level", "ID_InChI", "CAS_number", "Method"
 DATABASE = "warehouse"
 
 
-@pytest.fixture(scope="session")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("target")
-
-
 Invoke = Callable[..., Any]
 
 
-def dbt_of(project: Path, target: Path) -> Invoke:
+@contextmanager
+def dbt_of(project: Path, target: Path) -> Iterator[Invoke]:
     """Runs a dbt command on a project, against the database of a URL; parses once."""
     manifests: list[Manifest] = []
+    # dbt looks through the whole stack for each of its flags, at each start. That of a test is
+    # deep, that of hypothesis very deep; a thread begins a short one.
+    thread = ThreadPoolExecutor(1)
 
     def run(url: str, *arguments: str) -> Any:
         os.environ.update(libpq_environment(url))
         options = ["--project-dir", str(project), "--profiles-dir", str(project)]
         options += ["--target-path", str(target), "--log-path", str(target)]
         runner = dbtRunner(manifest=manifests[0] if manifests else None)
-        result = runner.invoke(["--quiet", *arguments, *options])
+        result = thread.submit(runner.invoke, ["--quiet", *arguments, *options]).result()
         if not manifests and isinstance(result.result, Manifest):
             manifests.append(result.result)
         return result
 
-    return run
-
-
-@pytest.fixture(scope="session")
-def invoke(target: Path) -> Invoke:
-    return dbt_of(ROOT, target)
-
-
-@pytest.fixture(scope="session")
-def catalog(invoke: Invoke, target: Path, create_database: Callable[..., str]) -> Catalog:
-    assert invoke(create_database(name=DATABASE), "parse").success
-    return read_catalog(target / "manifest.json")
-
-
-@pytest.fixture(scope="session")
-def prepared(catalog: Catalog, create_database: Callable[..., str]) -> str:
-    """Name of a database with the platform's tables and the raw tables, to be copied."""
-    url = create_database()
-    upgrade(url, catalog)
-    return libpq_environment(url)["PGDATABASE"]
+    with thread:
+        yield run
 
 
 @dataclass
@@ -140,32 +121,3 @@ class Warehouse:
 
 
 NewWarehouse = Callable[..., AbstractContextManager[Warehouse]]
-
-
-@pytest.fixture(scope="session")
-def new_warehouse(
-    catalog: Catalog,
-    prepared: str,
-    create_database: Callable[..., str],
-    invoke: Invoke,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> NewWarehouse:
-    """Makes the warehouse anew: prepared and empty, or a copy of a database."""
-
-    @contextmanager
-    def make(template: str = prepared) -> Iterator[Warehouse]:
-        url = create_database(template, DATABASE)
-        folder = tmp_path_factory.mktemp("files")
-        warehouse = Warehouse(url, catalog, folder, invoke, create_database)
-        with warehouse.connection:
-            yield warehouse
-
-    return make
-
-
-@pytest.fixture
-def warehouse(
-    new_warehouse: NewWarehouse,
-) -> Iterator[Warehouse]:
-    with new_warehouse() as made:
-        yield made

@@ -1,0 +1,557 @@
+"""What DESIGN.md, sections 4 and 5, says of metabolites, in plain Python and without a database.
+
+One idea carries it: **the state of a key is its last event.** An event is an accepted row of a
+load that says something new, or an edit. So the model keeps the events of each key, and its table
+is what the last ones left; there is no second way to a state that could agree with the first by
+accident, as there is in the engine.
+
+Nothing here is taken from the engine but two texts that decision 0004 and the repairs fix: how a
+row is hashed (it decides which of several equal rows is kept) and how a repair is worded.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from hashlib import md5
+from typing import Any
+from uuid import UUID
+
+SOURCE = (
+    "features",
+    "identification_level",
+    "id_inchi",
+    "cas_number",
+    "method",
+    "sample_data",
+)
+"""The columns of a file, in its order."""
+
+Fields = tuple[str, ...]
+"""A row of a file."""
+
+File = tuple[Fields, ...]
+"""The rows of a file below its header."""
+
+Document = Mapping[str, str | int | None]
+"""A body of a request."""
+
+Key = str
+Rules = frozenset[str]
+
+
+def key_of(feature: str | None) -> Key:
+    """The key of a feature that is new; a row keeps it when its feature changes."""
+    return str(UUID(md5((feature or "").encode(), usedforsecurity=False).hexdigest()))
+
+
+# ---------- rows
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row as the contract has it, provenance apart. None is what is not there."""
+
+    feature: str | None = None
+    identification_level: int | None = 3
+    id_inchi: str | None = None
+    cas_number: str | None = None
+    method: str | None = None
+    sample_value: str | None = None
+    """A number by its digits: 1 and 1.0 are two values."""
+    sample_status: str = "not_available"
+    repairs: tuple[str, ...] = ()
+
+
+LINKS = {
+    "one_identifier_per_feature": ("id_inchi", "cas_number"),
+    "one_method_per_feature": ("method",),
+}
+"""The functional dependencies: what hangs on the feature."""
+
+LINKED = ("id_inchi", "cas_number", "method")
+
+UNIQUE = {
+    "one_row_per_feature": "feature",
+    "one_feature_per_inchi": "id_inchi",
+    "one_feature_per_cas": "cas_number",
+}
+
+MANDATORY = {
+    "feature": "feature_required",
+    "identification_level": "identification_level_required",
+    "method": "method_required",
+}
+"""The rules of a body that gives null; what has no default may not be left out either."""
+
+
+def rules_broken_by(row: Row, unread: Iterable[str] = ()) -> Rules:
+    """The rules of one row; a column that could not be read breaks that rule and no other."""
+    unread = frozenset(unread)
+    level = row.identification_level
+    broken = {
+        "feature_required": row.feature is None,
+        "feature_length": row.feature is not None and not is_trimmed(row.feature),
+        "method_required": row.method is None,
+        "method_filled": row.method is not None and not row.method.strip(),
+        "identification_level_type": "identification_level" in unread,
+        "identification_level_range": level is not None and not 1 <= level <= 5,
+        "inchi_or_cas": row.id_inchi is None and row.cas_number is None,
+        "inchi_valid": row.id_inchi is not None and not is_inchi(row.id_inchi),
+        "cas_number_valid": row.cas_number is not None and not is_cas(row.cas_number),
+        "sample_value_type": "sample_value" in unread,
+        "measured_has_value": "sample_value" not in unread
+        and (row.sample_status == "measured") != (row.sample_value is not None),
+    }
+    return frozenset(rule for rule, is_broken in broken.items() if is_broken)
+
+
+def is_trimmed(text: str) -> bool:
+    return bool(text) and text == text.strip()
+
+
+def is_inchi(text: str) -> bool:
+    """Enough of the grammar for the texts of these tests."""
+    return re.fullmatch(r"InChI=1S/[A-Za-z0-9]+(/c[0-9-]+)?(/h[0-9,H-]+)?", text) is not None
+
+
+def is_cas(text: str) -> bool:
+    """The last digit is the sum of the others, each times its place from the right."""
+    if not re.fullmatch(r"[1-9][0-9]{1,6}-[0-9]{2}-[0-9]", text):
+        return False
+    *digits, check = (int(digit) for digit in text.replace("-", ""))
+    places = enumerate(reversed(digits), start=1)
+    return sum(place * digit for place, digit in places) % 10 == check
+
+
+# ---------- staging
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A row of a file that was read."""
+
+    number: int
+    """As a spreadsheet counts: the header is row 1."""
+    row: Row
+    unread: Rules
+    hash: str
+    """Of the text as it came: what a source said is compared by this."""
+
+    @property
+    def key(self) -> Key:
+        return key_of(self.row.feature)
+
+
+def stage(number: int, fields: Fields) -> Staged:
+    """Clean, cast, default, repair; each repair is listed."""
+    given = dict(zip(SOURCE, map(clean, fields), strict=True))
+    level, inchi, cas = (given[c] for c in ("identification_level", "id_inchi", "cas_number"))
+    status, value = read_sample(given["sample_data"])
+    row = Row(
+        feature=given["features"],
+        identification_level=3 if level is None else to_integer(level),
+        id_inchi=inchi and re.sub(r"[\s\u200b\ufeff]+", "", inchi),
+        cas_number=cas and repair_cas(cas),
+        method=given["method"],
+        sample_value=value,
+        sample_status=status,
+    )
+    repairs = tuple(
+        f"{column}: {given[column] or 'blank'} -> {repaired}"
+        for column in ("identification_level", "id_inchi", "cas_number")
+        if (repaired := getattr(row, column)) is not None and given[column] != str(repaired)
+    )
+    unread = {
+        "identification_level": row.identification_level is None,
+        "sample_value": status == "measured" and value is None,
+    }
+    return Staged(
+        number=number,
+        row=replace(row, repairs=repairs),
+        unread=frozenset(column for column, is_unread in unread.items() if is_unread),
+        hash=hash_of(fields),
+    )
+
+
+def clean(text: str) -> str | None:
+    return text.strip(" \t\r\n\u00a0\u200b\ufeff") or None
+
+
+def to_integer(text: str) -> int | None:
+    """`2.0`, as spreadsheets write it, is 2."""
+    return int(text.partition(".")[0]) if re.fullmatch(r"[+-]?[0-9]+(\.0*)?", text) else None
+
+
+def to_number(text: str) -> str | None:
+    is_number = re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text)
+    return f"{Decimal(text):f}" if is_number else None
+
+
+def repair_cas(text: str) -> str:
+    """A spreadsheet that takes a CAS number for a date puts a zero before the check digit."""
+    repaired = re.sub(r"-0([0-9])$", r"-\1", text)
+    return repaired if is_cas(repaired) else text
+
+
+def read_sample(text: str | None) -> tuple[str, str | None]:
+    """Status and value."""
+    plain = (text or "NA").upper().replace(".", "")
+    if plain in ("NA", "N/A", "#N/A"):
+        return "not_available", None
+    if plain == "ND":
+        return "not_detected", None
+    return "measured", to_number(text or "")
+
+
+def hash_of(fields: Fields) -> str:
+    """Decision 0004: `column=length:value` of what is there, in the order of the columns."""
+    parts = [
+        f"{column}={len(text.encode())}:{text}"
+        for column, text in sorted(zip(SOURCE, fields, strict=True))
+        if text
+    ]
+    return md5("\x1f".join(["", *parts]).encode(), usedforsecurity=False).hexdigest()
+
+
+# ---------- events
+
+
+@dataclass(frozen=True)
+class Event:
+    """What set the state of a key: one version of it."""
+
+    clock: int
+    before: Row | None
+    after: Row | None
+    """None after a deletion."""
+    by: str
+    load_id: int | None = None
+    """The load that the row came with; none for an edit."""
+
+    @property
+    def operation(self) -> str:
+        if self.after is None:
+            return "delete"
+        return "insert" if self.before is None else "update"
+
+
+@dataclass
+class Account:
+    """What became of the rows of a load: each is counted once."""
+
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    superseded: int = 0
+    duplicates: int = 0
+    rejected: int = 0
+
+
+@dataclass
+class Load:
+    load_id: int
+    clock: int
+    name: str
+    file: File
+    is_unloaded: bool = False
+    account: Account | None = None
+    """None until a build took the load."""
+    verdicts: dict[int, Rules] = field(default_factory=dict)
+    """The rules that each rejected row breaks, by its number."""
+
+    @property
+    def rows(self) -> dict[int, Fields]:
+        """By row number. A blank line is no row, but it has a number."""
+        return {n: fields for n, fields in enumerate(self.file, start=2) if any(fields)}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request gets: status, the rules that a refusal may name, the row after a success."""
+
+    status: int
+    rules: Rules = frozenset()
+    row: Row | None = None
+
+    @property
+    def is_success(self) -> bool:
+        return self.status < 300
+
+
+NOT_FOUND = Answer(404)
+
+
+class Model:
+    """Loads, edits and builds, and the table that they make."""
+
+    def __init__(self, editor: str) -> None:
+        self.events: defaultdict[Key, list[Event]] = defaultdict(list)
+        """In clock order, by key."""
+        self.loads: list[Load] = []
+        """In clock order."""
+        self._ledger: dict[Key, str] = {}
+        """The hash of the last accepted row of each key: what its source last said."""
+        self._editor = editor
+        self._clock = 0
+
+    # ---------- what is there
+
+    @property
+    def table(self) -> dict[Key, Row]:
+        return {key: row for key in self.events if (row := self.row(key)) is not None}
+
+    def row(self, key: Key) -> Row | None:
+        return self.events[key][-1].after if self.events.get(key) else None
+
+    # ---------- loads and builds
+
+    def earlier(self, name: str, file: File) -> Load | None:
+        """The load that makes a file no news: the latest of its name, or of all, if it is equal."""
+        loaded = [load for load in self.loads if not load.is_unloaded]
+        latest = loaded[-1:] + [load for load in loaded if load.name == name][-1:]
+        return next((load for load in latest if load.file == file), None)
+
+    def load(self, load_id: int, name: str, file: File) -> None:
+        """A file that is news becomes visible; the next build takes it."""
+        self.loads.append(Load(load_id, self._tick(), name, file))
+
+    def build(self) -> None:
+        """Loads are taken one after another, in clock order."""
+        for load in self.loads:
+            if load.account is None and not load.is_unloaded:
+                load.account = self._take(load)
+
+    def _take(self, load: Load) -> Account:
+        """One load, in the order of DESIGN 4: alone, against what is curated, merge."""
+        account = Account()
+        accepted = []
+        for key, (kept, *copies) in rows_of_keys(judge_alone(load)).items():
+            account.duplicates += len(copies)
+            if self._ledger.get(key) == kept.hash:
+                account.unchanged += 1
+            elif self._was_edited_after(key, load.clock):
+                account.superseded += 1
+                self._ledger[key] = kept.hash
+            # Judged before any is merged: no row of a load makes room for another.
+            elif broken := self._contradicts_curated(key, kept.row):
+                load.verdicts |= {read.number: broken for read in (kept, *copies)}
+                account.duplicates -= len(copies)
+            else:
+                accepted.append(kept)
+
+        for read in accepted:
+            current, row = self.row(read.key), read.row
+            if current is None:
+                account.new += 1
+            else:
+                account.changed += 1
+                row = with_links_of(current, row)
+            self._ledger[read.key] = read.hash
+            by = f"load {load.load_id} row {read.number}"
+            event = Event(load.clock, current, row, by, load.load_id)
+            self.events[read.key].append(event)
+
+        account.rejected = len(load.verdicts)
+        return account
+
+    def _was_edited_after(self, key: Key, clock: int) -> bool:
+        return any(
+            event.load_id is None and event.clock > clock for event in self.events.get(key, ())
+        )
+
+    def _contradicts_curated(self, key: Key, row: Row) -> Rules:
+        """Identifiers that other keys hold, and links of the feature that only an edit changes."""
+        same_feature = [other for other in self.table.values() if other.feature == row.feature]
+        return self._taken(key, row) | {
+            rule
+            for rule, columns in LINKS.items()
+            for other in same_feature
+            if any(differ([getattr(row, c), getattr(other, c)]) for c in columns)
+        }
+
+    def _taken(self, key: Key | None, row: Row) -> Rules:
+        """The rules by which other rows hold what a row has."""
+        others = [other for of, other in self.table.items() if of != key]
+        return frozenset(
+            rule
+            for rule, column in UNIQUE.items()
+            if getattr(row, column) is not None
+            and any(getattr(row, column) == getattr(other, column) for other in others)
+        )
+
+    # ---------- edits
+
+    def create(self, document: Document) -> Answer:
+        if refusal := _misshapen(document, is_whole=True):
+            return refusal
+        row = _proposed(document)
+        key = key_of(row.feature)
+        if not self.row(key) or rules_broken_by(row):
+            return self._edit(key, row, status=201)
+        return Answer(409, self._taken(None, row) | {"metabolite_id_unique"})
+
+    def replace(self, key: Key, document: Document) -> Answer:
+        if refusal := _misshapen(document, is_whole=True):
+            return refusal
+        return self._edit(key, _proposed(document)) if self.row(key) else NOT_FOUND
+
+    def change(self, key: Key, document: Document) -> Answer:
+        if refusal := _misshapen(document, is_whole=False):
+            return refusal
+        current = self.row(key)
+        return self._edit(key, _changed(current, document)) if current else NOT_FOUND
+
+    def delete(self, key: Key) -> Answer:
+        return self._edit(key, None, status=204) if self.row(key) else NOT_FOUND
+
+    def revert(self, key: Key, version: int) -> Answer:
+        """To the version at a place of the key's history, counted from the oldest."""
+        if not 0 <= version < len(self.events.get(key, ())):
+            return NOT_FOUND
+        row = self.events[key][version].after
+        return self._edit(key, row) if row else Answer(422)
+
+    def _edit(self, key: Key, row: Row | None, *, status: int = 200) -> Answer:
+        if row is not None:
+            # PostgreSQL looks at a row by itself before it looks at others.
+            if broken := rules_broken_by(row):
+                return Answer(422, broken)
+            if taken := self._taken(key, row):
+                return Answer(409, taken)
+        self._write(key, row, self._editor)
+        return Answer(status, row=row)
+
+    def _write(self, key: Key, row: Row | None, by: str) -> None:
+        self.events[key].append(Event(self._tick(), self.row(key), row, by))
+
+    # ---------- unloads
+
+    def unload(self, load: Load, user: str) -> bool:
+        """Take back what a load did where nothing newer stands; whether it was to be had."""
+        if load.is_unloaded:
+            return False
+        load.is_unloaded = True
+        for key, events in self.events.items():
+            if not events or events[-1].load_id != load.load_id:
+                continue
+            before = events[-1].before
+            if before and (rules_broken_by(before) or self._taken(key, before)):
+                continue
+            self._write(key, before, user)
+            del self._ledger[key]
+        return True
+
+    def _tick(self) -> int:
+        self._clock += 1
+        return self._clock
+
+
+# ---------- a load by itself
+
+
+def judge_alone(load: Load) -> list[Staged]:
+    """The rows that break no rule of one row or between rows of the load; the others' verdicts."""
+    staged = []
+    for number, fields in load.rows.items():
+        if len(fields) != len(SOURCE):
+            load.verdicts[number] = frozenset({"field_count"})
+            continue
+        read = stage(number, fields)
+        if broken := rules_broken_by(read.row, read.unread):
+            load.verdicts[number] = broken
+        else:
+            staged.append(read)
+    contradictions = contradictions_among(staged)
+    load.verdicts |= contradictions
+    return [read for read in staged if read.number not in contradictions]
+
+
+def contradictions_among(staged: Sequence[Staged]) -> dict[int, Rules]:
+    """Rows that contradict each other, all of them: nobody knows which is right."""
+    found: defaultdict[int, Rules] = defaultdict(frozenset)
+
+    def blame(group: list[Staged], rule: str) -> None:
+        found.update({read.number: found[read.number] | {rule} for read in group})
+
+    of_features = grouped(staged, "feature")
+    for group in of_features:
+        for rule, columns in LINKS.items():
+            if any(differ([getattr(read.row, column) for read in group]) for column in columns):
+                blame(group, rule)
+    for rule in ("one_feature_per_inchi", "one_feature_per_cas"):
+        for group in grouped(staged, UNIQUE[rule]):
+            if differ([read.row.feature for read in group]):
+                blame(group, rule)
+    # Said only where no other rule says more exactly what is wrong.
+    for group in of_features:
+        if len({replace(read.row, repairs=()) for read in group}) > 1:
+            blame([read for read in group if read.number not in found], "one_row_per_feature")
+    return dict(found)
+
+
+def grouped(staged: Sequence[Staged], column: str) -> list[list[Staged]]:
+    """The rows by their values of a column; nulls are no value."""
+    groups: defaultdict[str, list[Staged]] = defaultdict(list)
+    for read in staged:
+        if (value := getattr(read.row, column)) is not None:
+            groups[value].append(read)
+    return list(groups.values())
+
+
+def rows_of_keys(staged: Sequence[Staged]) -> dict[Key, list[Staged]]:
+    """Rows that say the same of one key; the first is kept, whatever their order in the file."""
+    rows: defaultdict[Key, list[Staged]] = defaultdict(list)
+    for read in sorted(staged, key=lambda read: (read.hash, read.number)):
+        rows[read.key].append(read)
+    return rows
+
+
+def differ(values: Iterable[str | None]) -> bool:
+    """Nulls neither agree nor differ."""
+    return len({value for value in values if value is not None}) > 1
+
+
+def with_links_of(current: Row, row: Row) -> Row:
+    """A null in a later load does not erase what hangs on the feature."""
+    known = {c: getattr(current, c) for c in LINKED if getattr(row, c) is None}
+    return replace(row, **known)
+
+
+def rules_broken_in(rows: Iterable[Row]) -> Rules:
+    """All rules that a table breaks: none, at every moment."""
+    rows = list(rows)
+    repeated = {
+        rule
+        for rule, column in UNIQUE.items()
+        for value, count in Counter(getattr(row, column) for row in rows).items()
+        if value is not None and count > 1
+    }
+    return frozenset(repeated).union(*map(rules_broken_by, rows))
+
+
+# ---------- bodies of requests
+
+
+def _misshapen(document: Document, *, is_whole: bool) -> Answer | None:
+    """The refusal of a body that no table could take, if it is one."""
+    absent = {"feature", "method"} - document.keys() if is_whole else set()
+    null = {name for name in MANDATORY if name in document and document[name] is None}
+    unknown = document.keys() - Row.__dataclass_fields__.keys()
+    if absent or null or unknown or not document:
+        return Answer(422, frozenset(MANDATORY[name] for name in absent | null))
+    return None
+
+
+def _changed(row: Row, document: Document) -> Row:
+    changes: dict[str, Any] = dict(document)
+    if (value := document.get("sample_value")) is not None:
+        changes["sample_value"] = to_number(str(value))
+    return replace(row, **changes)
+
+
+def _proposed(document: Document) -> Row:
+    """A whole row: what is left out gets its default."""
+    has_value = document.get("sample_value") is not None
+    return _changed(Row(sample_status="measured" if has_value else "not_available"), document)
