@@ -74,6 +74,11 @@ def compare(steps: Steps) -> list[Ratio]:
             "load + build without start-up / floor",
             (best["load alone"] + best["build alone"]) / hand_written,
         ),
+        Ratio(
+            "1,000 rows into the full table / into an empty one",
+            best["into many"] / best["into none"],
+            at_most=1.5,
+        ),
         Ratio("ORM scaled / load + build", best["orm scaled"] / assay, at_least=2.5),
         Ratio("dlt scaled / load + build", best["dlt scaled"] / assay, at_least=3),
         Ratio("ORM / load + build from nothing, same rows", best["orm"] / best["from nothing"]),

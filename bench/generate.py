@@ -33,15 +33,16 @@ def row(number: int) -> str:
     return f'feature-{number:07d},{level},"{inchi}",{cas},METHOD_{number % 20:02d},{value}\n'
 
 
-def blocks(rows: int) -> Iterator[str]:
+def blocks(rows: int, first: int = 0) -> Iterator[str]:
     yield HEADER
-    for start in range(0, rows, BLOCK):
-        yield "".join(map(row, range(start, min(start + BLOCK, rows))))
+    for start in range(first, first + rows, BLOCK):
+        yield "".join(map(row, range(start, min(start + BLOCK, first + rows))))
 
 
-def write(path: Path, rows: int) -> None:
+def write(path: Path, rows: int, first: int = 0) -> None:
+    """Rows of numbers from `first` on: other numbers, other keys and identifiers."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(blocks(rows))
+        file.writelines(blocks(rows, first))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench import floor
+from bench import floor, generate
 from bench.measure import say
 from bench.project import Project
 from bench.table import Step
@@ -17,6 +17,8 @@ _PEERS = {
     "orm": ("pydantic + SQLAlchemy ORM", "bench.orm", "metabolites"),
     "dlt": ("dlt", "bench.dlt_pipeline", "bench.metabolites"),
 }
+_FEW, _FEW_ROUNDS = 1_000, 5
+_NO_START_UP = "load_file() and dbt's execution_time of the model"
 _LONG_ROUNDS = 2
 """How often the build and its floor run at most: they take long, and noise is less of it."""
 
@@ -61,6 +63,11 @@ def measure_assay(project: Project, file: Path, rows: int, rounds: int) -> Steps
 
         check(project.url, "curated.metabolites", rows)
         check(project.url, "floor.metabolites", rows)
+        if number == _LONG_ROUNDS:
+            seconds["into many"] = load_few(project, rows)
+    project.reset()
+    project.assay("build")
+    seconds["into none"] = load_few(project, 0)
     return {
         "copy": Step("floor: COPY", seconds["copy"]),
         "insert": Step("floor: INSERT ... SELECT", seconds["insert"]),
@@ -73,7 +80,26 @@ def measure_assay(project: Project, file: Path, rows: int, rounds: int) -> Steps
             "  without start-up", seconds["build alone"], note="dbt's elapsed_time, with the tests"
         ),
         "model": Step("  the curated model", seconds["model"], note="dbt's execution_time"),
+        "into none": Step(
+            f"{_FEW:,} rows into an empty table", seconds["into none"], note=_NO_START_UP
+        ),
+        "into many": Step(f"{_FEW:,} rows into {rows:,}", seconds["into many"], note=_NO_START_UP),
     }
+
+
+def load_few(project: Project, rows: int) -> list[float]:
+    """Load and build a small file, new each time, into a table of so many rows."""
+    manifest = project.folder / "target" / "manifest.json"
+    file = project.folder / "few.csv"
+    seconds = []
+    for number in range(_FEW_ROUNDS):
+        say(f"{_FEW:,} rows into {rows:,}")
+        generate.write(file, _FEW, first=rows + number * _FEW)
+        alone = project.python("bench.loader", project.url, manifest, file)
+        project.assay("build", "--select", "metabolites")
+        seconds.append(float(alone.output) + project.dbt_seconds(_MODEL)[1])
+    check(project.url, "curated.metabolites", rows + _FEW_ROUNDS * _FEW)
+    return seconds
 
 
 def measure_peers(project: Project, file: Path, rows: int, factor: float, rounds: int) -> Steps:
