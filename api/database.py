@@ -11,6 +11,7 @@ since `databases` 0.9 loses a pool slot for good when its own commit or rollback
 import asyncio
 import logging
 import random
+from collections import defaultdict
 from contextlib import AsyncExitStack, suppress
 from typing import Annotated, cast
 
@@ -21,6 +22,10 @@ from fastapi import Depends, Request
 from api.errors import Problem
 
 MAX_SIZE = 10
+# A writer may wait for the lock of its table, for as long as a build holds it, and has a
+# connection meanwhile: so some are kept for writers of other tables, and some for readers.
+MAX_WRITERS_OF_TABLE = 4
+MAX_WRITERS = 8
 ACQUIRE_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 # The server's own timeout comes first; this one is for a server that is stopped, not slow.
@@ -70,6 +75,10 @@ class Database:
             reset=_keep,
             server_settings={**SERVER_SETTINGS, **server_settings},
         )
+        self._writers = asyncio.Semaphore(MAX_WRITERS)
+        self._writers_of_table: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(MAX_WRITERS_OF_TABLE)
+        )
 
     async def connect(self) -> None:
         await self._pool.connect()
@@ -87,6 +96,17 @@ class Database:
             except _TRANSIENT:
                 await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter
         return await self._fetch_row(sql, values)
+
+    async def write_row(self, table: str, sql: str, *values: object) -> asyncpg.Record | None:
+        """As `fetch_row`, for a statement that changes a table and may wait for its lock."""
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(ACQUIRE_SECONDS):
+                    await stack.enter_async_context(self._writers_of_table[table])
+                    await stack.enter_async_context(self._writers)
+            except TimeoutError as error:
+                raise Problem(503) from error
+            return await self.fetch_row(sql, *values)
 
     async def _fetch_row(self, sql: str, values: tuple[object, ...]) -> asyncpg.Record | None:
         try:
