@@ -1,4 +1,4 @@
-"""A project with two datasets, its embedded PostgreSQL and its API: where faults are made to happen.
+"""A project with two datasets, its PostgreSQL and its API: where faults are made to happen.
 
 The second dataset is there to see that it does not notice what happens to the first.
 """

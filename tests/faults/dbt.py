@@ -67,7 +67,7 @@ class Dbt:
 
 @contextmanager
 def warm_dbt(project: Path, url: str) -> Iterator[Dbt]:
-    """dbt on a project, parsed for the database of a URL: later ones need the same name."""
+    """Keep a project parsed, for the database of a URL: later ones need the same name."""
     path = project / "warm_dbt"
     options = ["--project-dir", str(project), "--profiles-dir", str(project)]
     # the semaphores of commands that died are no news

@@ -10,7 +10,6 @@ import psycopg
 
 SECONDS = 0.01
 
-SHARE_ROW_EXCLUSIVE = "ShareRowExclusiveLock"
 READ = "AccessShareLock"
 
 _LOCKS = """
@@ -21,7 +20,10 @@ where
     locktype = 'relation'
     and database = (select oid from pg_database where datname = current_database())
     and relnamespace = to_regnamespace('curated')
-    and (mode in ('ShareRowExclusiveLock', 'AccessExclusiveLock') or not granted)
+    and (
+        mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+        or not granted
+    )
 """
 
 
@@ -32,9 +34,9 @@ class Locks:
     held: dict[tuple[str, str, str], tuple[datetime, datetime]] = field(default_factory=dict)
     awaited: dict[tuple[str, str, str], tuple[datetime, datetime]] = field(default_factory=dict)
 
-    def seconds_held(self, table: str = "metabolites", mode: str = SHARE_ROW_EXCLUSIVE) -> float:
-        """The longest."""
-        times = [last - first for key, (first, last) in self.held.items() if key[:2] == (table, mode)]
+    def seconds_held(self, table: str = "metabolites") -> float:
+        """For how long writers were kept out at most."""
+        times = [last - first for key, (first, last) in self.held.items() if key[0] == table]
         return max((time.total_seconds() + SECONDS for time in times), default=0)
 
     @property

@@ -124,8 +124,13 @@ async def clients_of(arena: Arena) -> AsyncIterator[Clients]:
 
 
 @asynccontextmanager
-async def storm(arena: Arena, writers: int = 20) -> AsyncIterator[Clients]:
-    """Writers and readers who each wait for their answer, then a moment, until the block ends."""
+async def storm(
+    arena: Arena, writers: int = 20, begin: asyncio.Event | None = None
+) -> AsyncIterator[Clients]:
+    """Writers and readers who each wait for their answer, then a moment, until the block ends.
+
+    The writers of metabolites begin with `begin`.
+    """
     async with AsyncExitStack() as stack:
         clients = await stack.enter_async_context(clients_of(arena))
         is_over = asyncio.Event()
@@ -135,15 +140,24 @@ async def storm(arena: Arena, writers: int = 20) -> AsyncIterator[Clients]:
                 await act()
                 await asyncio.sleep(clients.dice.uniform(0.05, 0.25))
 
-        acts = [clients.write_metabolite] * writers + [clients.write_book] * 2
+        async def write_on() -> None:
+            if begin:
+                await begin.wait()
+            await keep_on(clients.write_metabolite)
+
+        acts = [clients.write_book] * 2
         acts += [clients.read_metabolite] * 2 + [clients.list_metabolites, clients.read_book]
         async with asyncio.TaskGroup() as tasks:
             for act in acts:
                 tasks.create_task(keep_on(act))
+            for _ in range(writers):
+                tasks.create_task(write_on())
             try:
                 yield clients
             finally:
                 is_over.set()
+                if begin:
+                    begin.set()
 
 
 def reads(answers: list[Answer], entity: str = "metabolites") -> list[Answer]:

@@ -1,9 +1,6 @@
 """Writers, readers, loads and builds all at once: what was acknowledged stays."""
 
 import asyncio
-import itertools
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,9 +49,8 @@ def assert_refused_by_timeout_only(answers: list[Answer]) -> None:
 
 @pytest.mark.parametrize("size", [SHORT, pytest.param(LONG, marks=pytest.mark.long)], ids=str)
 def test_no_edit_is_lost_in_a_storm(arena: Arena, report: Report, size: Size) -> None:
-    """20 writers against loads of 1,000 rows and builds, two at a time, some of them from history."""
-    began = asyncio.run(storm_of_builds(arena, size))
-    calm, busy, locks = began
+    """20 writers against loads of 1,000 rows and builds, two at a time, some of all history."""
+    calm, busy, locks = asyncio.run(storm_of_builds(arena, size))
     answers = calm + busy
     assert_answered_well(answers)
     assert_refused_by_timeout_only(answers)
@@ -92,4 +88,87 @@ async def storm_of_builds(arena: Arena, size: Size) -> tuple[list[Answer], list[
             async with asyncio.TaskGroup() as lanes:
                 lanes.create_task(build_on(1, WHOLE))
                 lanes.create_task(build_on(2, CURATED))
+    return clients.answers[:before], clients.answers[before:], locks
+
+
+def test_a_lock_is_noticed_by_nobody_but_writers_of_its_table(arena: Arena, report: Report) -> None:
+    """A table that a build holds for longer than the API waits."""
+    held = LOCK_TIMEOUT + 3
+
+    async def storm_of_one_lock() -> tuple[list[Answer], list[Answer]]:
+        async with storm(arena) as clients:
+            await asyncio.sleep(1)
+            before = len(clients.answers)
+            async with await psycopg.AsyncConnection.connect(arena.url) as build:
+                await build.execute("lock table curated.metabolites in share row exclusive mode")
+                await asyncio.sleep(held)
+        return clients.answers[:before], clients.answers[before:]
+
+    calm, busy = asyncio.run(storm_of_one_lock())
+    assert any(answer.status == 503 for answer in writes(busy))
+    assert_noticed_by_writers_only(calm, busy, held)
+    assert_kept(arena, calm + busy)
+    report_beside_lock(report, calm, busy)
+
+
+def assert_noticed_by_writers_only(
+    calm: list[Answer], busy: list[Answer], seconds_held: float
+) -> None:
+    assert_answered_well(calm + busy)
+    assert_refused_by_timeout_only(busy)
+    others = reads(busy) + reads(busy, "books") + writes(busy, "books")
+    assert_answered_well(others, of_fault=())
+    # On a busy machine they are slow, but not as slow as somebody who waits for the lock.
+    assert max(answer.seconds for answer in others) < min(seconds_held, LOCK_TIMEOUT) / 2
+
+
+def report_beside_lock(report: Report, calm: list[Answer], busy: list[Answer]) -> None:
+    report(f"statuses of writes to the table: {count_statuses(writes(busy))}")
+    for what, choose in (("reads", reads), ("writes", writes)):
+        for entity in ("metabolites", "books"):
+            before, beside = choose(calm, entity), choose(busy, entity)
+            report(f"{what} of {entity} {p99(before)}; beside the lock {p99(beside)}")
+
+
+@pytest.mark.long
+def test_a_load_of_a_million_rows_is_noticed_by_writers_only(
+    tmp_path: Path, report: Report
+) -> None:
+    """Into a built, empty table; the same rows again; other rows into the table that is full."""
+    with new_arena(tmp_path, metabolites=0) as arena:
+        first, others = tmp_path / "million.csv", tmp_path / "others.csv"
+        generate.write(first, 1_000_000)
+        others.write_text(generate.HEADER)
+        with others.open("a", encoding="utf-8", newline="") as file:
+            file.writelines(map(generate.row, range(1_000_000, 2_000_000)))
+        for what, path in (
+            ("a first load of 1,000,000 rows", first),
+            ("the same rows again", first),
+            ("1,000,000 other rows", others),
+        ):
+            arena.load(path, force=True)
+            calm, busy, locks = asyncio.run(storm_of_one_build(arena))
+            assert locks.waiting_reads == []
+            assert_noticed_by_writers_only(calm, busy, LOCK_TIMEOUT)
+            assert_kept(arena, calm + busy)
+            report(f"{what}: lock held {locks.seconds_held():.2f} s")
+            report_beside_lock(report, calm, busy)
+        arena.assert_history_agrees()
+
+
+async def storm_of_one_build(arena: Arena) -> tuple[list[Answer], list[Answer], Locks]:
+    """Edits of an empty table begin under the lock, so that it is empty when it is filled."""
+    is_empty = not arena.query("select from curated.metabolites limit 1")
+    begin = asyncio.Event()
+    async with storm(arena, begin=begin) as clients:
+        if not is_empty:
+            begin.set()
+        await asyncio.sleep(2)
+        before = len(clients.answers)
+        with watched_locks(arena.url) as locks:
+            build = asyncio.create_task(asyncio.to_thread(arena.dbt.build, arena.url))
+            while not (locks.held or build.done()):
+                await asyncio.sleep(0.01)
+            begin.set()
+            await build
     return clients.answers[:before], clients.answers[before:], locks

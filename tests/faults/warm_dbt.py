@@ -80,7 +80,9 @@ class Command(socketserver.StreamRequestHandler):
         failed = [r for r in getattr(result.result, "results", ()) if r.status in ("error", "fail")]
         reply = {
             "success": result.success,
-            "error": str(result.exception or "\n".join(f"{r.node.name}: {r.message}" for r in failed)),
+            "error": str(
+                result.exception or "\n".join(f"{r.node.name}: {r.message}" for r in failed)
+            ),
             "statements": statements.sent,
         }
         self.wfile.write(json.dumps(reply).encode())
