@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -140,6 +141,8 @@ class Arena:
         """As when it crashes: no checkpoint, no goodbye."""
         pid = int((postgres.data_directory(self.folder) / "postmaster.pid").read_text().split()[0])
         os.kill(pid, signal.SIGQUIT)
+        while postgres.is_running(self.folder):
+            time.sleep(0.02)
         postgres.start(self.folder)
 
     def assert_history_agrees(self) -> None:
