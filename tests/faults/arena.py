@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +51,7 @@ def key_of(number: int) -> str:
     return str(UUID(hashlib.md5(name, usedforsecurity=False).hexdigest()))
 
 
-def write_metabolites(path: Path, numbers: range, value: object) -> Path:
+def write_metabolites(path: Path, numbers: Iterable[int], value: object) -> Path:
     """A file of metabolites, each with the value."""
     with path.open("w", encoding="utf-8", newline="") as file:
         file.write("Features,CAS_number,Method,Sample Data,Identification_level,ID_InChI\n")
