@@ -67,6 +67,12 @@ def prepare(url: str, catalog: Catalog) -> None:
         connection.execute(*add_user_statement("admin", PASSWORD, "admin"))
 
 
+def environment(**variables: str) -> dict[str, str]:
+    """Of a process of the project: nothing leads it to another database."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return kept | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"} | variables
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -90,11 +96,10 @@ class Api:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "assay", "serve"],
             cwd=self.folder,
-            env=kept | {"PYTHONPATH": str(ROOT), "PORT": str(self.port)},
+            env=environment(PORT=str(self.port)),
         )
         with httpx.Client(base_url=self.url) as client:
             wait_until_ready(client)
