@@ -20,7 +20,7 @@ from tests.faults.storm import (
 )
 
 REQUESTS_PER_SECOND = 50
-CALM_SECONDS = 1.5
+CALM_SECONDS = 1
 RECOVERY_SECONDS = 10
 
 

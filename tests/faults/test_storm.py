@@ -37,7 +37,7 @@ class Size:
     full_refreshes: int
 
 
-SHORT = Size(calm=2, builds=4, full_refreshes=2)
+SHORT = Size(calm=1.5, builds=4, full_refreshes=2)
 LONG = Size(calm=10, builds=20, full_refreshes=5)
 
 
