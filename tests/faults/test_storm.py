@@ -47,7 +47,9 @@ def assert_refused_by_timeout_only(answers: list[Answer]) -> None:
     assert hasty == []
 
 
-@pytest.mark.parametrize("size", [SHORT, pytest.param(LONG, marks=pytest.mark.long)], ids=str)
+@pytest.mark.parametrize(
+    "size", [SHORT, pytest.param(LONG, marks=pytest.mark.long)], ids=["short", "long"]
+)
 def test_no_edit_is_lost_in_a_storm(arena: Arena, report: Report, size: Size) -> None:
     """20 writers against loads of 1,000 rows and builds, two at a time, some of all history."""
     calm, busy, locks = asyncio.run(storm_of_builds(arena, size))

@@ -28,8 +28,10 @@ _COMMENT = re.compile(r"^\s*(/\*.*?\*/\s*)*", re.DOTALL)
 
 def is_mere_select(statement: str) -> bool:
     text = _COMMENT.sub("", statement).lower()
-    # the lock of a build is a select, too, but it stands behind `begin;`
-    return text.startswith(("select", "with"))
+    # `with` may stand before a statement that writes
+    return text.startswith("select") or (
+        text.startswith("with") and not re.search(r"\b(insert|update|delete|merge)\b", text)
+    )
 
 
 class Statements:
@@ -57,7 +59,7 @@ class Statements:
                 die()
             return done
 
-        SQLConnectionManager.add_query = watched  # type: ignore[method-assign]
+        setattr(SQLConnectionManager, "add_query", watched)  # noqa: B010 - its type is narrower
 
 
 def die() -> None:
