@@ -1,7 +1,6 @@
 """PostgreSQL crashes under load: 503 meanwhile, then as before, and no edit is lost."""
 
 import asyncio
-import statistics
 import time
 
 import psycopg
@@ -22,35 +21,34 @@ from tests.faults.storm import (
 REQUESTS_PER_SECOND = 50
 CALM_SECONDS = 1
 RECOVERY_SECONDS = 10
+"""After PostgreSQL has returned."""
 
 
 @pytest.mark.parametrize("restarts", [3, pytest.param(2 * MAX_SIZE, marks=pytest.mark.long)])
 def test_the_api_outlives_restarts_of_postgres(arena: Arena, report: Report, restarts: int) -> None:
-    answers, recoveries = asyncio.run(requests_beside_restarts(arena, restarts))
+    answers, outages = asyncio.run(requests_beside_restarts(arena, restarts))
     assert_answered_well(answers)
     assert any(answer.status == 503 for answer in answers)
     kept = assert_kept(arena, answers)
     assert asyncio.run(slots_of_pool(arena)) == MAX_SIZE
     report(f"{kept} acknowledged edits kept; statuses {count_statuses(answers)}")
-    report(
-        f"recovered within {max(recoveries):.2f} s of PostgreSQL's return,"
-        f" median {statistics.median(recoveries):.2f} s"
-    )
+    report(f"outages of {min(outages):.2f} to {max(outages):.2f} s")
 
 
 async def requests_beside_restarts(arena: Arena, restarts: int) -> tuple[list[Answer], list[float]]:
-    """Answers, and seconds from each return of PostgreSQL to the last refusal."""
-    recoveries = []
+    """Answers, and seconds from each crash to the last refusal."""
+    outages = []
     async with clients_of(arena) as clients:
         requests = asyncio.create_task(keep_requesting(clients))
         for _ in range(restarts):
             await asyncio.sleep(CALM_SECONDS)
+            crashed = time.monotonic()
             await asyncio.to_thread(arena.restart_database)
-            recoveries.append(await recovery(clients))
+            outages.append(await recovery(clients) - crashed)
         await asyncio.sleep(CALM_SECONDS)
         requests.cancel()
         await asyncio.gather(requests, return_exceptions=True)
-    return clients.answers, recoveries
+    return clients.answers, outages
 
 
 async def keep_requesting(clients: Clients) -> None:
@@ -64,16 +62,14 @@ async def keep_requesting(clients: Clients) -> None:
 
 
 async def recovery(clients: Clients) -> float:
-    """Wait until a second's requests are answered well; how long it was until then."""
+    """When the last request was refused: wait until a second's requests are answered well."""
     returned = time.monotonic()
-    while time.monotonic() < returned + RECOVERY_SECONDS + 2:
+    while True:
         await asyncio.sleep(0.1)
-        refused = [a.at for a in clients.answers if a.at > returned and a.status == 503]
-        recovered = max(refused, default=returned)
+        recovered = max((a.at for a in clients.answers if a.status == 503), default=returned)
         assert recovered - returned < RECOVERY_SECONDS
-        if time.monotonic() > recovered + 1:
-            return recovered - returned
-    pytest.fail("the API did not recover")
+        if time.monotonic() > max(recovered, returned) + 1:
+            return recovered
 
 
 async def slots_of_pool(arena: Arena) -> int:
