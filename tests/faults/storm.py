@@ -61,6 +61,7 @@ class Clients:
     answers: list[Answer] = field(default_factory=list)
     marks: Iterable[int] = field(default_factory=lambda: itertools.count(1))
     dice: random.Random = field(default_factory=lambda: random.Random(1))
+    numbers: range = NUMBERS
 
     async def request(
         self, method: str, entity: str, key: str, edit: Edit | None = None, **options: Any
@@ -79,7 +80,7 @@ class Clients:
         return answer
 
     async def write_metabolite(self) -> None:
-        number = self.dice.choice(NUMBERS)
+        number = self.dice.choice(self.numbers)
         method = self.dice.choices(("POST", "PATCH", "PUT", "DELETE"), (3, 4, 2, 1))[0]
         key = key_of(number)
         mark = None if method == "DELETE" else next(iter(self.marks))
@@ -99,7 +100,7 @@ class Clients:
         await self.request("PATCH", "books", f"/{key}", edit, json={"page_count": mark})
 
     async def read_metabolite(self) -> None:
-        number = self.dice.choice(NUMBERS)
+        number = self.dice.choice(self.numbers)
         await self.request("GET", "metabolites", f"/{key_of(number)}")
 
     async def list_metabolites(self) -> None:
@@ -116,26 +117,29 @@ class Clients:
 
 
 @asynccontextmanager
-async def clients_of(arena: Arena) -> AsyncIterator[Clients]:
+async def clients_of(arena: Arena, numbers: range = NUMBERS) -> AsyncIterator[Clients]:
     async with httpx.AsyncClient(
         base_url=arena.api.url,
         headers=arena.api.headers(),
         timeout=60,
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=50),
     ) as http:
-        yield Clients(http)
+        yield Clients(http, numbers=numbers)
 
 
 @asynccontextmanager
 async def storm(
-    arena: Arena, writers: int = 20, begin: asyncio.Event | None = None
+    arena: Arena,
+    writers: int = 20,
+    begin: asyncio.Event | None = None,
+    numbers: range = NUMBERS,
 ) -> AsyncIterator[Clients]:
     """Writers and readers who each wait for their answer, then a moment, until the block ends.
 
     The writers of metabolites begin with `begin`.
     """
     async with AsyncExitStack() as stack:
-        clients = await stack.enter_async_context(clients_of(arena))
+        clients = await stack.enter_async_context(clients_of(arena, numbers))
         is_over = asyncio.Event()
 
         async def keep_on(act: Act) -> None:

@@ -133,6 +133,29 @@ def report_beside_lock(report: Report, calm: list[Answer], busy: list[Answer]) -
 
 
 @pytest.mark.long
+def test_edits_meet_a_build_that_writes_the_same_rows(arena: Arena, report: Report) -> None:
+    """Rows that are new, and that people create while a build takes them from a file.
+
+    So many that who waits for the build has waited for more than `deadlock_timeout`, and for
+    less than `lock_timeout`, when the build comes to wait for him.
+    """
+    numbers = range(10_000, 110_000)
+    arena.load_metabolites(numbers, "ND")
+
+    async def storm_on_new_rows() -> list[Answer]:
+        async with storm(arena, numbers=numbers[:300]) as clients:
+            await asyncio.to_thread(arena.dbt.build, arena.url)
+        return clients.answers
+
+    answers = asyncio.run(storm_on_new_rows())
+    assert_answered_well(answers)
+    assert_refused_by_timeout_only(answers)
+    kept = assert_kept(arena, answers)
+    arena.assert_history_agrees()
+    report(f"{kept} acknowledged edits kept; writes {p99(writes(answers))}")
+
+
+@pytest.mark.long
 def test_a_load_of_a_million_rows_is_noticed_by_writers_only(
     tmp_path: Path, report: Report
 ) -> None:
