@@ -14,6 +14,10 @@ from typing import Any, Literal
 from assay.database import libpq_environment
 from tests.conftest import ROOT
 
+WHOLE = ("build", "--exclude-resource-type", "unit_test")
+"""What `assay build` runs."""
+CURATED = ("run", "--select", "config.materialized:curated")
+
 Moment = Literal["before", "inside", "after"]
 
 
@@ -60,8 +64,8 @@ class Dbt:
         return Outcome(False, reply["success"], reply["error"], tuple(reply["statements"]))
 
     def build(self, url: str, *arguments: str) -> None:
-        """What `assay build` runs; it succeeds."""
-        outcome = self.run(url, "build", "--exclude-resource-type", "unit_test", *arguments)
+        """A whole build, which succeeds."""
+        outcome = self.run(url, *WHOLE, *arguments)
         assert outcome.success, outcome.error or "dbt died"
 
 

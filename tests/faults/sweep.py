@@ -12,14 +12,12 @@ from api.query import plan_of
 from assay.catalog import Catalog
 from loader.copy import load_file
 from tests.faults.arena import LEFTOVERS, METABOLITES, key_of, metabolite, write_metabolites
-from tests.faults.dbt import Dbt, Death, Outcome
+from tests.faults.dbt import CURATED, WHOLE, Dbt, Death, Outcome
 
 # The manifest names the database that it was parsed for: each trial's has the same name.
 DATABASE = "swept"
 END_SECONDS = 10
 
-WHOLE = ("build", "--exclude-resource-type", "unit_test")
-CURATED = ("run", "--select", "config.materialized:curated")
 # what a curated model needs around it
 REST = (*WHOLE, "--exclude-resource-type", "test", "--exclude", "config.materialized:curated")
 
@@ -186,7 +184,7 @@ def state_of(url: str) -> State:
                 return ""
             return str(one(DIGEST.format(table)) or "")
 
-        assert one(LEFTOVERS) is None
+        assert connection.execute(LEFTOVERS).fetchall() == []
         curated = digest("curated.metabolites")
         # nobody reads rows that no rule guards
         assert not curated or int(str(one(CONSTRAINTS))) > 0

@@ -10,6 +10,7 @@ import pytest
 from bench import generate
 from tests.faults.arena import Arena, new_arena
 from tests.faults.conftest import Report
+from tests.faults.dbt import CURATED, WHOLE
 from tests.faults.locks import Locks, watched_locks
 from tests.faults.storm import (
     Answer,
@@ -24,8 +25,6 @@ from tests.faults.storm import (
 
 LOCK_TIMEOUT = 5
 """Of the API; see api/database.py."""
-WHOLE = ("build", "--exclude-resource-type", "unit_test")
-CURATED = ("run", "--select", "config.materialized:curated")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,8 @@ async def storm_of_builds(arena: Arena, size: Size) -> tuple[list[Answer], list[
     numbers = iter(range(size.builds))
 
     async def build_on(lane: int, command: tuple[str, ...]) -> None:
-        # `assay build` has them wait for each other; of a model alone they may be simultaneous
+        # Whole builds wait for each other (`assay build` sees to it), as they make views;
+        # builds of curated models may run beside them.
         for number in numbers:
             is_full = number < size.full_refreshes
             value = 10_000 * lane + number
@@ -108,20 +108,18 @@ def test_a_lock_is_noticed_by_nobody_but_writers_of_its_table(arena: Arena, repo
 
     calm, busy = asyncio.run(storm_of_one_lock())
     assert any(answer.status == 503 for answer in writes(busy))
-    assert_noticed_by_writers_only(calm, busy, held)
+    assert_noticed_by_writers_only(calm, busy)
     assert_kept(arena, calm + busy)
     report_beside_lock(report, calm, busy)
 
 
-def assert_noticed_by_writers_only(
-    calm: list[Answer], busy: list[Answer], seconds_held: float
-) -> None:
+def assert_noticed_by_writers_only(calm: list[Answer], busy: list[Answer]) -> None:
     assert_answered_well(calm + busy)
     assert_refused_by_timeout_only(busy)
     others = reads(busy) + reads(busy, "books") + writes(busy, "books")
     assert_answered_well(others, of_fault=())
-    # On a busy machine they are slow, but not as slow as somebody who waits for the lock.
-    assert max(answer.seconds for answer in others) < min(seconds_held, LOCK_TIMEOUT) / 2
+    # On a busy machine they are slow, but not as slow as who waits behind those writers.
+    assert max(answer.seconds for answer in others) < 0.8 * LOCK_TIMEOUT
 
 
 def report_beside_lock(report: Report, calm: list[Answer], busy: list[Answer]) -> None:
@@ -174,7 +172,7 @@ def test_a_load_of_a_million_rows_is_noticed_by_writers_only(
             arena.load(path, force=True)
             calm, busy, locks = asyncio.run(storm_of_one_build(arena))
             assert locks.waiting_reads == []
-            assert_noticed_by_writers_only(calm, busy, LOCK_TIMEOUT)
+            assert_noticed_by_writers_only(calm, busy)
             assert_kept(arena, calm + busy)
             report(f"{what}: lock held {locks.seconds_held():.2f} s")
             report_beside_lock(report, calm, busy)
