@@ -11,6 +11,8 @@ since `databases` 0.9 loses a pool slot for good when its own commit or rollback
 import asyncio
 import logging
 import random
+import time
+from collections import defaultdict
 from contextlib import AsyncExitStack, suppress
 from typing import Annotated, cast
 
@@ -21,7 +23,12 @@ from fastapi import Depends, Request
 from api.errors import Problem
 
 MAX_SIZE = 10
+# A writer may wait for the lock of its table, for as long as a build holds it, and has a
+# connection meanwhile: so some are kept for writers of other tables, and some for readers.
+MAX_WRITERS_OF_TABLE = 4
+MAX_WRITERS = 8
 ACQUIRE_SECONDS = 5.0
+LOCK_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 # The server's own timeout comes first; this one is for a server that is stopped, not slow.
 COMMAND_SECONDS = 15.0
@@ -30,7 +37,7 @@ SERVER_SETTINGS = {
     "timezone": "UTC",
     "search_path": "public",
     "jit": "off",
-    "lock_timeout": "5s",
+    "lock_timeout": f"{LOCK_SECONDS:.0f}s",
     # It counts the wait for locks too: were both equal, this one would always come first.
     "statement_timeout": "10s",
     "idle_in_transaction_session_timeout": "10s",
@@ -70,6 +77,10 @@ class Database:
             reset=_keep,
             server_settings={**SERVER_SETTINGS, **server_settings},
         )
+        self._writers = asyncio.Semaphore(MAX_WRITERS)
+        self._writers_of_table: defaultdict[str, asyncio.Semaphore] = defaultdict(
+            lambda: asyncio.Semaphore(MAX_WRITERS_OF_TABLE)
+        )
 
     async def connect(self) -> None:
         await self._pool.connect()
@@ -87,6 +98,25 @@ class Database:
             except _TRANSIENT:
                 await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter
         return await self._fetch_row(sql, values)
+
+    async def write_row(self, table: str, sql: str, *values: object) -> asyncpg.Record | None:
+        """As `fetch_row`, for a statement that changes a table and may wait for its lock."""
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(ACQUIRE_SECONDS):
+                    await stack.enter_async_context(self._writers_of_table[table])
+                    await stack.enter_async_context(self._writers)
+            except TimeoutError as error:
+                raise Problem(503) from error
+            begun = time.monotonic()
+            try:
+                return await self.fetch_row(sql, *values)
+            except asyncpg.QueryCanceledError:
+                # Before any timeout, this was a build: it ends statements that wait for its rows
+                # when it needs the table's lock (`lock_curated`). Now the wait is for the lock.
+                if time.monotonic() - begun > LOCK_SECONDS:
+                    raise
+                return await self.fetch_row(sql, *values)
 
     async def _fetch_row(self, sql: str, values: tuple[object, ...]) -> asyncpg.Record | None:
         try:

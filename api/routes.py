@@ -111,7 +111,9 @@ def router_of(entity: Entity) -> APIRouter:
     )
     async def create_row(document: Row, caller: Editor, database: Pool) -> Response:
         row = found(
-            await database.fetch_row(plan.insert, document, caller.username, entity.name, warnings)
+            await database.write_row(
+                entity.name, plan.insert, document, caller.username, entity.name, warnings
+            )
         )
         return answer(row["body"], 201, {"Location": f"{path}/{quote(row['key'], safe='')}"})
 
@@ -133,7 +135,7 @@ def router_of(entity: Entity) -> APIRouter:
     )
     async def replace_row(key: Key, document: Row, caller: Editor, database: Pool) -> Response:
         values = (document, caller.username, entity.name, warnings, key)
-        return answer(found(await database.fetch_row(plan.replace, *values))["body"])
+        return answer(found(await database.write_row(entity.name, plan.replace, *values))["body"])
 
     @router.patch(
         "/{key}",
@@ -148,7 +150,7 @@ def router_of(entity: Entity) -> APIRouter:
         database: Pool,
     ) -> Response:
         values = (document, caller.username, entity.name, warnings, key)
-        return answer(found(await database.fetch_row(plan.patch, *values))["body"])
+        return answer(found(await database.write_row(entity.name, plan.patch, *values))["body"])
 
     @router.delete(
         "/{key}",
@@ -158,7 +160,8 @@ def router_of(entity: Entity) -> APIRouter:
         responses={204: {"description": "Gone."}, **documented(404, 409, *READING)},
     )
     async def delete_row(key: Key, caller: Editor, database: Pool) -> Response:
-        found(await database.fetch_row(plan.delete, key, caller.username, entity.name))
+        values = (key, caller.username, entity.name)
+        found(await database.write_row(entity.name, plan.delete, *values))
         return Response(status_code=204)
 
     return router

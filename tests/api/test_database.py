@@ -186,6 +186,32 @@ async def test_a_pool_in_use_is_503_and_recovers(
         assert await value_of(database, "select 1") == 1
 
 
+async def test_writers_who_wait_leave_connections_to_others(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many wait for the locks of however many tables."""
+    monkeypatch.setattr(module, "ACQUIRE_SECONDS", 0.5)
+
+    async def write(database: Database, table: str) -> None:
+        await database.write_row(table, "delete from curated.gems where false")
+
+    async with pool(database_url, lock_timeout="1s") as database:
+        with psycopg.connect(database_url) as build:
+            build.execute("lock table curated.gems in share row exclusive mode")
+            waiting = [asyncio.create_task(write(database, "gems")) for _ in range(20)]
+            await asyncio.sleep(0.1)
+            assert await database.write_row("mines", "select 1") is not None
+            waiting += [asyncio.create_task(write(database, f"gems {n}")) for n in range(20)]
+            await asyncio.sleep(0.1)
+            assert await value_of(database, "select 1") == 1
+            results = await asyncio.gather(*waiting, return_exceptions=True)
+        refused = [r for r in results if isinstance(r, Problem) and r.status == 503]
+        timed_out = [r for r in results if isinstance(r, asyncpg.LockNotAvailableError)]
+        assert len(timed_out) == module.MAX_WRITERS
+        assert len(refused) == 40 - module.MAX_WRITERS
+        assert await database.write_row("gems", "select 1") is not None
+
+
 async def test_no_slot_is_lost_when_a_commit_fails(database_url: str) -> None:
     """`databases` loses one each time that its own transaction fails to commit."""
     async with pool(database_url, max_size=2) as database:

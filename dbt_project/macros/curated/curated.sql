@@ -86,9 +86,29 @@
     {%- do merge(contract, relation, load, account, snapshot) -%}
 {%- endmacro %}
 
-{#- Writers wait from here to the end of the transaction; readers never do. -#}
+{#- Writers wait from here to the end of the transaction; readers never do.
+
+    A writer that waits for a row of this transaction has a lock on the table too, so
+    each would wait for the other: such a statement is ended (the API begins it
+    again, and then it waits for the lock like all others). One that slips in between
+    shows as a deadlock after a second. -#}
 {% macro lock_curated(relation) -%}
-    {%- do execute_sql('lock table ' ~ relation ~ ' in share row exclusive mode') -%}
+    {%- do execute_sql("
+        do $do$
+        begin
+            for attempt in 1..20 loop
+                begin
+                    perform pg_cancel_backend(pid)
+                    from pg_stat_activity
+                    where wait_event_type = 'Lock' and pg_backend_pid() = any(pg_blocking_pids(pid));
+                    lock table " ~ relation ~ " in share row exclusive mode;
+                    return;
+                exception when deadlock_detected then null;
+                end;
+            end loop;
+            raise 'writers of " ~ relation.identifier ~ " and this build wait for each other; build again';
+        end $do$
+    ") -%}
 {%- endmacro %}
 
 {#- Loads that the entity has not taken yet, in clock order. -#}

@@ -1,0 +1,152 @@
+"""kill -9 of everything, everywhere: the next plain run finishes the work."""
+
+import asyncio
+import itertools
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from assay.catalog import read_catalog
+from tests.e2e.conftest import copy_project
+from tests.faults.arena import Arena, environment, new_arena, prepare, write_metabolites
+from tests.faults.conftest import Report
+from tests.faults.dbt import Death, Moment, warm_dbt
+from tests.faults.storm import (
+    Answer,
+    assert_answered_well,
+    assert_kept,
+    count_statuses,
+    storm,
+)
+from tests.faults.sweep import DATABASE, Sweep, wait_for_the_end
+
+MOMENTS: tuple[Moment, ...] = ("before", "inside", "after")
+SCENARIOS = ("first", "next", "history")
+
+
+@pytest.fixture(scope="session")
+def new_sweep(
+    tmp_path_factory: pytest.TempPathFactory, create_database: Callable[..., str]
+) -> Iterator[Callable[[bool], Sweep]]:
+    folder = tmp_path_factory.mktemp("sweep")
+    copy_project(folder)
+    with warm_dbt(folder, create_database(name=DATABASE)) as dbt:
+        catalog = read_catalog(folder / "target" / "manifest.json")
+        prepare(create_database(name="prepared"), catalog)
+        yield lambda is_whole: Sweep(dbt, catalog, folder, create_database, is_whole)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_dbt_dies_at_some_statements(
+    new_sweep: Callable[[bool], Sweep], report: Report, name: str
+) -> None:
+    """Spread over those of a curated model."""
+    sweep = new_sweep(False)
+    scenario = getattr(sweep, name)()
+    deaths = [
+        Death(1 + scenario.statements * (place + 1) // 4, moment)
+        for place, moment in enumerate(MOMENTS)
+    ]
+    for death in deaths:
+        assert sweep.try_death(scenario, death, refresh=death == deaths[-1]), death
+    report(f"died at {len(deaths)} of {scenario.statements} statements")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("is_whole", "moment"),
+    # after a statement is before the next one, so the whole build is swept once only
+    [(False, "before"), (False, "inside"), (False, "after"), (True, "after")],
+    ids=["curated-before", "curated-inside", "curated-after", "whole-after"],
+)
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_dbt_dies_at_each_statement(
+    new_sweep: Callable[[bool], Sweep], report: Report, name: str, moment: Moment, is_whole: bool
+) -> None:
+    """The whole sweep, until a run is untouched."""
+    sweep = new_sweep(is_whole)
+    scenario = getattr(sweep, name)()
+    numbers = itertools.count(1)
+    last = next(n for n in numbers if not sweep.try_death(scenario, Death(n, moment)))
+    assert last > scenario.statements
+    report(f"died at each of {last - 1} statements")
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.long)])
+def test_the_api_dies_in_a_storm(arena: Arena, report: Report, kills: int) -> None:
+    """What it had answered is there, what it had not is done or not, and its locks are gone."""
+    answers = asyncio.run(storm_of_kills(arena, kills))
+    assert_answered_well(answers, of_fault=(0,))
+    kept = assert_kept(arena, answers)
+    arena.assert_history_agrees()
+    report(f"{kept} acknowledged edits kept; statuses {count_statuses(answers)}")
+
+
+async def storm_of_kills(arena: Arena, kills: int) -> list[Answer]:
+    async with storm(arena) as clients:
+        for _ in range(kills):
+            await asyncio.sleep(1)
+            arena.api.kill()
+            await asyncio.to_thread(wait_for_the_end, arena.url, "assay api")
+            await asyncio.to_thread(arena.api.start)
+        await asyncio.sleep(1)
+    return clients.answers
+
+
+def test_the_loader_dies_in_a_copy(arena: Arena, report: Report) -> None:
+    kill_loaders(arena, report, 50_000, (0, 0.3))
+
+
+@pytest.mark.long
+def test_the_loader_dies_in_a_large_copy(tmp_path: Path, report: Report) -> None:
+    with new_arena(tmp_path, metabolites=0) as arena:
+        kill_loaders(arena, report, 1_000_000, (0, 0.2, 0.4, 0.6, 0.8))
+
+
+def kill_loaders(arena: Arena, report: Report, rows: int, shares: tuple[float, ...]) -> None:
+    """At some shares of a file: nothing of it is seen until it is loaded again."""
+    file = write_metabolites(arena.folder / f"{rows} rows.csv", range(rows), "NA")
+    (before,) = arena.query(LOADED)
+    for share in shares:
+        loader = start_loader(arena, file.name)
+        copied = wait_for_copied(arena, loader, int(rows * share))
+        loader.kill()
+        loader.wait()
+        wait_for_the_end(arena.url, application="")
+        assert arena.query(LOADED) == [before], f"it had come to {copied} rows"
+        report(f"died after {copied} of {rows} rows")
+    assert start_loader(arena, file.name).wait(120) == 0
+    (after,) = arena.query(LOADED)
+    assert after == {"loads": before["loads"] + 1, "rows": before["rows"] + rows}
+    arena.assert_history_agrees()
+
+
+def start_loader(arena: Arena, *files: str) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "assay", "load", *files]
+    return subprocess.Popen(command, cwd=arena.folder, env=environment(), stdout=subprocess.DEVNULL)
+
+
+def wait_for_copied(arena: Arena, loader: subprocess.Popen[bytes], rows: int) -> int:
+    """How far the loader is when PostgreSQL has taken more than so many rows from it."""
+    with psycopg.connect(arena.url, autocommit=True) as connection:
+        while loader.poll() is None:
+            found = connection.execute(COPIED).fetchone()
+            if found and found[0] > rows:
+                return int(found[0])
+            time.sleep(0.001)
+    pytest.fail("the loader was done before it could be killed")
+
+
+COPIED = """
+select tuples_processed from pg_stat_progress_copy where datname = current_database()
+"""
+LOADED = """
+select
+    (select count(*) from raw.loads) as loads,
+    (select count(*) from raw.laboratory__metabolites) as rows
+"""
