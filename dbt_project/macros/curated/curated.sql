@@ -98,6 +98,7 @@
         begin
             for attempt in 1..20 loop
                 begin
+                    perform pg_stat_clear_snapshot();
                     perform pg_cancel_backend(pid)
                     from pg_stat_activity
                     where wait_event_type = 'Lock' and pg_backend_pid() = any(pg_blocking_pids(pid));
