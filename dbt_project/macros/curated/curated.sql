@@ -98,10 +98,12 @@
         begin
             for attempt in 1..20 loop
                 begin
-                    perform pg_stat_clear_snapshot();
                     perform pg_cancel_backend(pid)
-                    from pg_stat_activity
-                    where wait_event_type = 'Lock' and pg_backend_pid() = any(pg_blocking_pids(pid));
+                    from pg_locks
+                    where
+                        relation = '" ~ relation ~ "'::regclass
+                        and mode = 'RowExclusiveLock'
+                        and pg_backend_pid() = any(pg_blocking_pids(pid));
                     lock table " ~ relation ~ " in share row exclusive mode;
                     return;
                 exception when deadlock_detected then null;
