@@ -36,7 +36,7 @@ def boundary_of(request: Request, max_megabytes: int) -> bytes:
     """
     media_type, options = parse_options_header(request.headers.get("content-type"))
     if media_type != MEDIA_TYPE.encode():
-        raise Problem(415, f"Send {MEDIA_TYPE} with one file.", headers={"Accept": MEDIA_TYPE})
+        raise Problem(415, f"Send one file as {MEDIA_TYPE}.", headers={"Accept": MEDIA_TYPE})
     if not options.get(b"boundary"):
         raise _malformed()
     length = request.headers.get("content-length", "")
@@ -155,7 +155,7 @@ def _plain(name: bytes) -> str:
 
 
 def _malformed() -> Problem:
-    return invalid(Fault(f"The body is not {MEDIA_TYPE} with a file, or not all of it.", "#"))
+    return invalid(Fault(f"The body is not {MEDIA_TYPE}, or not all of it.", "#"))
 
 
 def _no_room() -> Problem:
