@@ -15,6 +15,7 @@ from api.builds import Builder
 from api.database import Database
 from api.envelope import Envelope
 from api.errors import SCHEMA, problem_of, respond
+from api.forms import remove_left_over
 from api.security import Tokens
 from api.users import warm_up
 from assay.catalog import Catalog, read_catalog
@@ -50,6 +51,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         warm_up()
+        remove_left_over()
         await database.connect()
         if warm and any(entity.source_tables for entity in catalog.served):
             builder.warm_up()

@@ -131,7 +131,8 @@ class Builder:
                 if "status" in answer:
                     return Outcome(**answer)
                 job.committed.set_result(Commitment(**answer))
-        _log.error("the build worker died at its work; the next job starts another")
+        if not self._is_closing:
+            _log.error("the build worker died at its work; the next job starts another")
         if self._process:
             await _kill(self._process)
         return Outcome("died")

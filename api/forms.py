@@ -1,11 +1,12 @@
 """Receives a file in a form: from the network to the disk, with little of it in memory."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, gettempdir
 from typing import IO
 
 from fastapi import Request
@@ -19,6 +20,7 @@ MEDIA_TYPE = "multipart/form-data"
 MEGABYTE = 1 << 20
 TEMPORARY = "assay-upload-"
 _MAX_NAME = 255
+_DAY = 24 * 60 * 60
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,14 @@ async def receive_file(
     finally:
         # Also in a thread, to the end if the request is cancelled: deleting much takes a while.
         await asyncio.shield(asyncio.to_thread(file.close))
+
+
+def remove_left_over() -> None:
+    """Remove the files of a server that was killed; nobody has written to them for a day."""
+    for path in Path(gettempdir()).glob(f"{TEMPORARY}*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _DAY:
+                path.unlink()
 
 
 class _Form:

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import os
 import signal
 import tempfile
 import time
@@ -20,8 +21,9 @@ from fastapi import FastAPI
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 
-from api import loads, uploads
+from api import builds, loads, uploads
 from api.app import create_app
+from api.builds import Builder
 from api.security import Tokens
 from api.users import ROLES, add_user_statement
 from assay.settings import Settings
@@ -515,6 +517,16 @@ async def test_a_client_that_goes_away_leaves_nothing(
     assert query("table raw.loads") == []
 
 
+async def test_what_a_killed_server_left_goes_after_a_day(served: FastAPI, folder: Path) -> None:
+    new, old, other = (folder / name for name in ("assay-upload-a", "assay-upload-b", "other"))
+    for path, hours in ((new, 23), (old, 25), (other, 25)):
+        path.touch()
+        os.utime(path, (time.time() - hours * 3600,) * 2)
+    app = create_app(served.state.builder._settings)  # noqa: SLF001
+    async with app.router.lifespan_context(app):
+        assert sorted(left_in(folder)) == [new, other]
+
+
 async def test_who_may_not_is_told_before_the_body_is_read(
     served: FastAPI, token: Callable[[str], str], query: Query
 ) -> None:
@@ -551,6 +563,52 @@ async def test_postgresql_away_is_503(client: httpx.AsyncClient, served: FastAPI
         await builder.close()
         builder._is_closing, builder._settings = False, own  # noqa: SLF001
     assert (await client.put(PATH, **form(csv_of("a")))).status_code == 200
+
+
+# ---------- the end of the server
+
+
+async def test_the_end_of_the_server_waits_for_the_running_job_only(
+    served: FastAPI, query: Query, hold: Callable[..., Any], tmp_path: Path
+) -> None:
+    """One that waits its turn is not begun, and both have an answer."""
+    builder = Builder(served.state.builder._settings)  # noqa: SLF001
+    held = hold(BUILD)
+    running, waiting = (
+        builder.submit("upload", **file(tmp_path / name, csv_of(name))) for name in ("a", "b")
+    )
+    assert await running.committed
+    closing = asyncio.create_task(builder.close())
+    await asyncio.sleep(0.2)
+    assert not closing.done()
+    held.close()
+    await closing
+    assert (await running.ended()).status == "done"
+    assert (await waiting.ended()).status == "died"
+    assert await waiting.committed is None
+    assert len(query("table raw.loads")) == 1
+
+
+@pytest.mark.usefixtures("query")
+async def test_the_end_of_the_server_does_not_wait_for_ever(
+    served: FastAPI, hold: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(builds, "SHUTDOWN_SECONDS", 0.5)
+    builder = Builder(served.state.builder._settings)  # noqa: SLF001
+    hold(BUILD)
+    job = builder.submit("upload", **file(tmp_path / "a", csv_of("a")))
+    assert await job.committed
+    await builder.close()
+    assert (await job.ended()).status == "died"
+    assert builder._process  # noqa: SLF001
+    assert builder._process.returncode is not None  # noqa: SLF001
+
+
+def file(path: Path, content: bytes) -> dict[str, Any]:
+    """What the worker is told of a file."""
+    path.write_bytes(content)
+    names = {"entity": "metabolites", "file_name": path.name, "user": "editor"}
+    return {"path": str(path), "force": False, **names}
 
 
 # ---------- taking a load back
