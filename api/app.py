@@ -10,10 +10,12 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api import loads, pages, routes, sessions
+from api import loads, pages, routes, sessions, uploads
+from api.builds import Builder
 from api.database import Database
 from api.envelope import Envelope
 from api.errors import SCHEMA, problem_of, respond
+from api.forms import remove_left_over
 from api.security import Tokens
 from api.users import warm_up
 from assay.catalog import Catalog, read_catalog
@@ -23,12 +25,15 @@ from assay.settings import Settings, read_settings
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
 
-def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, catalog: Catalog | None = None, *, warm: bool = False
+) -> FastAPI:
     """The application for a project; PostgreSQL need not run yet.
 
     Args:
         settings: Of the project.
         catalog: Instead of what the project's manifest says.
+        warm: Start the build worker with the server, not with the first upload.
 
     Raises:
         CatalogError: There is no manifest, or it has what the API cannot serve.
@@ -40,12 +45,18 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     served = read_catalog(settings.manifest)
     catalog = catalog or served
     database = Database(database_url(settings))
+    builder = Builder(settings)
+    reports = loads.Reports(catalog)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         warm_up()
+        remove_left_over()
         await database.connect()
+        if warm and any(entity.source_tables for entity in catalog.served):
+            builder.warm_up()
         yield
+        await builder.close()
         await database.disconnect()
 
     app = FastAPI(
@@ -57,10 +68,13 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.database = database
+    app.state.builder = builder
     app.state.tokens = tokens
     for entity in catalog.served:
         app.include_router(routes.router_of(entity))
-    app.include_router(loads.router_of(catalog))
+        if entity.source_tables:
+            app.include_router(uploads.router_of(entity, reports, settings.max_upload_mb))
+    app.include_router(loads.router_of(catalog, reports))
     app.include_router(sessions.router_of(tokens))
     app.include_router(pages.health_router(pages.Manifest(settings.manifest, served)))
     app.include_router(pages.documents_router(settings.project))
@@ -81,7 +95,7 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
 def __getattr__(name: str) -> FastAPI:
     """Make `app` when uvicorn asks for it, not when a test imports `create_app`."""
     if name == "app":
-        return create_app(read_settings())
+        return create_app(read_settings(), warm=True)
     raise AttributeError(name)
 
 

@@ -77,6 +77,11 @@ class Fault:
     parameter: str | None = None
     rule: str | None = None
     columns: tuple[str, ...] | None = None
+    # of a file that was sent
+    file: str | None = None
+    row: int | None = None
+    column: str | None = None
+    remedy: str | None = None
 
     def document(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if value is not None}
@@ -223,6 +228,10 @@ SCHEMA: dict[str, Any] = {
                     "parameter": {**_STRING, "description": "Name in the URL."},
                     "rule": {**_STRING, "description": "Name of the broken rule."},
                     "columns": {"type": "array", "items": _STRING},
+                    "file": {**_STRING, "description": "Name of the file that was sent."},
+                    "row": {"type": "integer", "description": "As a spreadsheet numbers it."},
+                    "column": {**_STRING, "description": "Header of the column in the file."},
+                    "remedy": {**_STRING, "description": "What to do about it."},
                 },
             },
         },

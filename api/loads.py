@@ -3,19 +3,21 @@
 from datetime import datetime
 from typing import Annotated, Any
 
+from asyncpg import Record
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, TypeAdapter, WithJsonSchema
+from pydantic import BaseModel, Field, TypeAdapter, WithJsonSchema
 
+from api.builds import PATIENCE_SECONDS, Builds, detail_of
 from api.cursor import Cursor, Limit, Page, check_parameters, page_body, read_key, read_page
-from api.database import Pool
+from api.database import Database, Pool
 from api.errors import Problem, documented
 from api.routes import PREFIX, READING, answer, found
 from api.schemas import NextCursor, Warned, adapter_of
-from api.security import Reader, Subject
+from api.security import Editor, Reader, Subject
 from assay.catalog import Catalog, Column
 from loader.report import (
     ONE_LOAD,
-    SOURCE_OF_LOAD,
+    STATE_OF_LOAD,
     feeds_as_json,
     page_of_loads,
     page_of_rejected,
@@ -40,6 +42,11 @@ _PARAMETER = {
     "required": True,
     "schema": {"type": "integer", "format": "int64"},
 }
+
+_UNLOAD = """
+Each row on which nothing newer stands becomes what it was before the load; the journal has it as
+an edit. The load stays in the list, as `unloaded`, and its file can be loaded again.
+"""
 
 MaybeText = Annotated[str | None, WithJsonSchema({"type": "string", "nullable": True})]
 MaybeWhole = Annotated[int | None, WithJsonSchema({"type": "integer", "nullable": True})]
@@ -86,10 +93,25 @@ class Account(BaseModel):
     done_at: datetime
 
 
+class Unload(BaseModel):
+    """What taking a load back did to one entity."""
+
+    entity: str
+    unloaded_by: str
+    unloaded_at: datetime
+    deleted: int
+    restored: int
+    newer: Annotated[int, Field(description="Rows on which something newer stands.")]
+    refused: Annotated[
+        dict[str, Count], Field(description="Rows that today would break a rule as they were.")
+    ]
+
+
 class LoadReport(Load):
     entities: list[Account]
     pending: list[str]
     """Entities that the next build will bring the load to."""
+    unloads: list[Unload]
 
 
 class LoadPage(BaseModel):
@@ -114,6 +136,24 @@ class RejectedPage(BaseModel):
     next: NextCursor
 
 
+class Reports:
+    """Reads reports as JSON; what the catalog adds to them is made once."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.rules = rules_as_json(catalog)
+        self._feeds = feeds_as_json(catalog)
+
+    async def read(self, database: Database, load_id: str | int) -> str:
+        """Raises `Problem` 404 where there is no such load."""
+        values = (str(load_id), self.rules, self._feeds)
+        body: str = found(await database.fetch_row(ONE_LOAD, *values))["body"]
+        return body
+
+
+def location_of(load_id: int) -> str:
+    return f"{PREFIX}/loads/{load_id}"
+
+
 async def _asked_loads(
     request: Request, _subject: Subject, limit: Limit, cursor: Cursor = ""
 ) -> Page:
@@ -125,6 +165,14 @@ async def _asked_load(request: Request, _subject: Subject) -> str:
     return read_key(_ID, _ID_TYPE, request.path_params["load_id"])
 
 
+async def _loaded(database: Database, load_id: str) -> Record:
+    """The load; raises `Problem` 404, or 409 where it cannot be taken back."""
+    load = found(await database.fetch_row(STATE_OF_LOAD, load_id))
+    if load["state"] != "loaded":
+        raise Problem(409, f"Load {load_id} cannot be taken back: it is {load['state']}.")
+    return load
+
+
 async def _asked_rejected(
     request: Request, _subject: Subject, limit: Limit, cursor: Cursor = ""
 ) -> tuple[str, Page]:
@@ -132,9 +180,8 @@ async def _asked_rejected(
     return read_key(_ID, _ID_TYPE, request.path_params["load_id"]), page
 
 
-def router_of(catalog: Catalog) -> APIRouter:
+def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
     router = APIRouter(prefix=f"{PREFIX}/loads", tags=["Loads"])
-    rules, feeds = rules_as_json(catalog), feeds_as_json(catalog)
 
     @router.get(
         "",
@@ -157,8 +204,37 @@ def router_of(catalog: Catalog) -> APIRouter:
     async def read_load(
         load_id: Annotated[str, Depends(_asked_load)], _caller: Reader, database: Pool
     ) -> Response:
-        row = found(await database.fetch_row(ONE_LOAD, load_id, rules, feeds))
-        return answer(row["body"])
+        return answer(await reports.read(database, load_id))
+
+    @router.delete(
+        "/{load_id}",
+        summary="Take a load back",
+        description=_UNLOAD,
+        openapi_extra={"parameters": [_PARAMETER]},
+        responses={
+            200: {"model": LoadReport},
+            202: {"model": LoadReport, "description": "It is being taken back."},
+            **documented(404, 409, *READING),
+        },
+    )
+    async def unload(
+        request: Request,
+        load_id: Annotated[str, Depends(_asked_load)],
+        caller: Editor,
+        database: Pool,
+        builder: Builds,
+    ) -> Response:
+        load = await _loaded(database, load_id)
+        job = builder.submit("unload", load_id=load["load_id"], user=caller.username)
+        outcome = await job.ended(PATIENCE_SECONDS)
+        if outcome.status == "failed":
+            await _loaded(database, load_id)  # somebody else may have been faster
+        is_running = outcome.status == "running"
+        if not is_running:
+            detail_of(request, outcome)
+        body = await reports.read(database, load["load_id"])
+        headers = {"Location": location_of(load["load_id"])} if is_running else None
+        return answer(body, 202 if is_running else 200, headers)
 
     @router.get(
         "/{load_id}/rejected",  # noqa: FAST003 - read by _asked_rejected
@@ -172,12 +248,12 @@ def router_of(catalog: Catalog) -> APIRouter:
         database: Pool,
     ) -> Response:
         load_id, page = asked
-        load = found(await database.fetch_row(SOURCE_OF_LOAD, load_id))
+        load = found(await database.fetch_row(STATE_OF_LOAD, load_id))
         source = catalog.source_tables.get(load["source_table"])
         if source is None:
             raise Problem(404, "The source of this load is no longer part of the project.")
         sql = page_of_rejected(source, is_first=not page.after)
-        row = found(await database.fetch_row(sql, page.limit, load_id, rules, *page.after))
+        row = found(await database.fetch_row(sql, page.limit, load_id, reports.rules, *page.after))
         return answer(page_body(row["items"], row["last"]))
 
     return router

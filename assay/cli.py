@@ -50,6 +50,7 @@ Source = Annotated[
     str | None, typer.Option(help="Source table, such as <source>.<table>; else found by header.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Load bytes again that were loaded before.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Apply what is shown.")]
 FullRefresh = Annotated[
     bool, typer.Option("--full-refresh", help="Recompute every row from raw, verdicts and journal.")
 ]
@@ -128,6 +129,25 @@ def build(
     url, catalog = _prepare(settings)
     waiting = _build(settings, url, full_refresh=full_refresh, select=select)
     report.print_loads(console, url, catalog, waiting)
+
+
+@app.command()
+def unload(load_id: int) -> None:
+    """Take a load back: each row on which nothing newer stands becomes what it was before."""
+    settings = read_settings()
+    url, catalog = _prepare(settings)
+    _operate(settings, url, "unload", load_id=load_id, user=_user())
+    report.print_unload(console, url, catalog, load_id)
+
+
+@app.command()
+def rejudge(model: str, yes: Yes = False) -> None:
+    """Judge all history of a model again under today's rules, and show what that changes."""
+    settings = read_settings()
+    url, _ = _prepare(settings)
+    _operate(settings, url, "rejudge", model_name=model, user=_user(), apply=yes)
+    if not yes:
+        console.print(f"Nothing was changed: `assay rejudge {report.printable(model)} --yes` does.")
 
 
 @app.command()
@@ -249,9 +269,27 @@ def _build(
             libpq_environment(url),
             *arguments,
             on_progress=on_progress,
-            on_message=lambda sentence: console.print(report.printable(sentence)),
+            on_message=_say,
         )
     return waiting
+
+
+def _operate(settings: Settings, url: str, macro: str, **arguments: object) -> None:
+    with _spinner(macro):
+        dbt.run(
+            settings,
+            libpq_environment(url),
+            *dbt.operation(macro, **arguments),
+            on_message=_say,
+        )
+
+
+def _say(sentence: str) -> None:
+    console.print(report.printable(sentence), soft_wrap=True)
+
+
+def _user() -> str:
+    return os.environ.get("USER", "assay")
 
 
 def _document(settings: Settings, url: str) -> None:

@@ -1,6 +1,8 @@
 """Runs dbt on the project: in this process, or in another one where its memory matters."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -49,34 +51,98 @@ def run(
     *arguments: str,
     on_progress: Progress | None = None,
     on_message: Message | None = None,
-) -> None:
+    manifest: Any = None,  # noqa: ANN401  dbt's own, imported only where dbt is needed
+) -> Any:  # noqa: ANN401
     """Run a dbt command in this process, against the database that `environment` names.
 
+    Returns:
+        What dbt's own runner gives for the command.
+
     Raises:
-        BuildError: A model or a test failed.
+        BuildError: A model, a test or a macro failed.
     """
     from dbt.cli.main import dbtRunner  # noqa: PLC0415  takes 1.5 s, and few commands need it
 
     os.environ.update(environment)
-    result = dbtRunner(callbacks=[_reporter(on_progress, on_message)]).invoke(
+    faults: list[str] = []
+    callbacks = [_reporter(on_progress, on_message, faults.append)]
+    result = dbtRunner(manifest, callbacks).invoke(
         ["--log-level", "none", *arguments, *_options(settings)]
     )
     if not result.success:
-        raise BuildError(_failures(result))
+        raise BuildError("\n".join(faults) or _failures(result))
+    return result.result
+
+
+def operation(macro: str, **arguments: object) -> tuple[str, ...]:
+    """The command that runs one macro; the results of the last build stay in `target/`."""
+    # JSON is YAML but for characters beyond ASCII, which only YAML's own escape keeps as they are.
+    text = json.dumps(arguments, ensure_ascii=False)
+    text = re.sub("[^ -~]", lambda found: f"\\U{ord(found[0]):08x}", text)
+    return ("--no-write-json", "run-operation", macro, "--args", text)
+
+
+class Warm:
+    """dbt whose manifest stays in memory: a macro runs in a quarter of a second instead of five."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._manifest: Any = None
+        self._changed_at = 0
+        self._catalog: Catalog | None = None
+
+    def catalog(self, environment: dict[str, str]) -> Catalog:
+        """The catalog of the project as it is now; parses what changed since the last call.
+
+        Raises:
+            BuildError: The project does not parse.
+        """
+        changed_at = _changed_at(self._settings.project)
+        if self._catalog is None or changed_at != self._changed_at:
+            catalog = parse(self._settings, environment)
+            self._manifest = run(self._settings, environment, "--no-write-json", "parse")
+            self._catalog, self._changed_at = catalog, changed_at
+        return self._catalog
+
+    def operate(self, environment: dict[str, str], macro: str, **arguments: object) -> list[str]:
+        """Run one macro; its messages.
+
+        Raises:
+            BuildError: It failed; a sentence of its own comes without dbt's words around it.
+        """
+        messages: list[str] = []
+        run(
+            self._settings,
+            environment,
+            *operation(macro, **arguments),
+            on_message=messages.append,
+            manifest=self._manifest,
+        )
+        return messages
 
 
 def _options(settings: Settings) -> list[str]:
     return ["--project-dir", str(settings.project), "--profiles-dir", str(settings.project)]
 
 
-def _reporter(on_progress: Progress | None, on_message: Message | None) -> Callable[[Any], None]:
+def _reporter(
+    on_progress: Progress | None, on_message: Message | None, on_fault: Message
+) -> Callable[[Any], None]:
     def report(event: Any) -> None:  # noqa: ANN401  dbt's events are untyped protobuf messages
         if on_progress and event.info.name == "LogStartLine":
             on_progress(event.data.index, event.data.total, event.data.node_info.node_name)
         elif on_message and event.info.name == "JinjaLogInfo":
             on_message(event.data.msg)
+        elif event.info.name == "RunningOperationCaughtError":
+            on_fault(_sentence(event.data.exc))
 
     return report
+
+
+def _sentence(error: str) -> str:
+    """What a macro raised, without the kind of error above it and the calls below."""
+    said = [line.strip() for line in error.partition("\n  > in macro")[0].splitlines()]
+    return "\n".join(line for line in said[1:] if line) or error
 
 
 def _failures(result: Any) -> str:  # noqa: ANN401
@@ -88,10 +154,11 @@ def _failures(result: Any) -> str:  # noqa: ANN401
 
 def _is_current(manifest: Path, project: Path) -> bool:
     """Whether no file of the dbt project is newer than its manifest."""
-    if not manifest.exists():
-        return False
-    made_at = manifest.stat().st_mtime_ns
+    return manifest.exists() and _changed_at(project) <= manifest.stat().st_mtime_ns
+
+
+def _changed_at(project: Path) -> int:
     files = [project / "dbt_project.yml", project / "profiles.yml"]
     # folders too: their time changes when a file is taken away
     files += (project / "dbt_project").rglob("*")
-    return all(file.stat().st_mtime_ns <= made_at for file in files)
+    return max(file.stat().st_mtime_ns for file in files)

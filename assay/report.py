@@ -14,6 +14,7 @@ from loader.report import read_rejected, read_report
 
 REJECTED_SHOWN = 20
 ACCOUNT = ("rows", "new", "changed", "unchanged", "superseded", "duplicates", "rejected")
+UNLOADED = ("deleted", "restored", "newer")
 
 
 def print_results(console: Console, results: list[LoadResult]) -> None:
@@ -39,6 +40,19 @@ def print_loads(console: Console, url: str, catalog: Catalog, load_ids: set[int]
             if rejected:
                 total = sum(account["rejected"] for account in load["entities"])
                 console.print(_rejected(rejected, total))
+
+
+def print_unload(console: Console, url: str, catalog: Catalog, load_id: int) -> None:
+    """What taking a load back did."""
+    with psycopg.connect(url) as connection:
+        load = read_report(connection, catalog, load_id)
+    console.print(f"load {load_id}, {printable(load['file_name'])}: {load['state']}")
+    for done in load["unloads"]:
+        counts = ", ".join(f"{name} {done[name]:,}" for name in UNLOADED)
+        console.print(f"  {done['entity']}: {counts} rows")
+        for name, rule in done["refused"].items():
+            message = printable(rule["message"])
+            console.print(f"  left as they are by {name}: {rule['count']:,} rows. {message}")
 
 
 def print_addresses(

@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     admin_password: SecretStr | None = None
     assay_secret: SecretStr | None = None
     """Signs access tokens; at least 32 bytes."""
+    max_upload_mb: int = Field(default=1024, ge=1)
+    """What is sent to the API may be as large, in units of 1,048,576 bytes."""
 
     @cached_property
     def manifest(self) -> Path:

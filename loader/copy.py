@@ -80,7 +80,7 @@ insert into raw.loads (
     loaded_by, started_at
 ) values (
     %(load_id)s, %(source_table)s, %(file_name)s, %(sha256)s, %(size_bytes)s, %(row_count)s,
-    'loaded', nextval('journal.clock'), %(notes)s, %(loaded_by)s, %(started_at)s
+    %(state)s, nextval('journal.clock'), %(notes)s, %(loaded_by)s, %(started_at)s
 )
 """
 _RECORD_FAILURE = """
@@ -125,6 +125,7 @@ class _Request:
     file_name: str
     loaded_by: str
     force: bool
+    rehearsal: bool
     progress: Progress
     started_at: datetime
     stamp: tuple[int, ...] | None = None
@@ -137,6 +138,7 @@ class _Request:
             "file_name": self.file_name,
             "sha256": self.sha256,
             "size_bytes": self.size_bytes,
+            "state": "rehearsal" if self.rehearsal else "loaded",
             "loaded_by": self.loaded_by,
             "started_at": self.started_at,
         }
@@ -149,6 +151,7 @@ def load_file(  # noqa: PLR0913  # a request has these parts
     *,
     loaded_by: str,
     force: bool = False,
+    rehearsal: bool = False,
     file_name: str | None = None,
     progress: Progress | None = None,
 ) -> LoadResult:
@@ -164,6 +167,7 @@ def load_file(  # noqa: PLR0913  # a request has these parts
         path: The file.
         loaded_by: Who loads it.
         force: Load it again.
+        rehearsal: Load it for nobody to see, until `loader.rehearsals.forget`.
         file_name: The name that its owner knows, when the path has another.
         progress: Told how far the load is.
 
@@ -177,6 +181,7 @@ def load_file(  # noqa: PLR0913  # a request has these parts
         file_name=_printable(file_name or path.name),
         loaded_by=loaded_by,
         force=force,
+        rehearsal=rehearsal,
         progress=progress or (lambda _bytes, _rows: None),
         started_at=datetime.now(UTC),
     )
@@ -185,7 +190,8 @@ def load_file(  # noqa: PLR0913  # a request has these parts
     except BaseException as error:
         if isinstance(error, LoadError):
             error.file = request.file_name
-        _record_failure(conninfo, request, error)
+        if not rehearsal:
+            _record_failure(conninfo, request, error)
         raise
 
 

@@ -8,6 +8,7 @@ so one text serves all datasets.
 # ruff: noqa: S608 - identifiers are the catalog's and quoted, values are bound
 
 import json
+import re
 from typing import Any
 
 from psycopg import Connection, RawCursor, sql
@@ -26,7 +27,7 @@ def page_of_loads(*, is_first: bool) -> str:
     below = "true" if is_first else "load_id < $2::text::bigint"
     return f"""
         with page as (
-            select {_LOAD} from raw.loads where {below}
+            select {_LOAD} from raw.loads where state <> 'rehearsal' and {below}
             order by load_id desc limit $1::integer + 1
         ),
         shown as (select * from page order by load_id desc limit $1::integer)
@@ -41,23 +42,22 @@ def page_of_loads(*, is_first: bool) -> str:
     """
 
 
-def _counted(column: str) -> str:
+def _counted(table: str, column: str) -> str:
     """{rule: count} with messages; a rule that the contract no longer has has only a name."""
     return f"""
         coalesce((
             select jsonb_object_agg(counted.key, jsonb_build_object(
                 'count', counted.value,
                 'message', coalesce(
-                    $2::jsonb -> accounts.entity -> counted.key ->> 'message', counted.key
+                    $2::jsonb -> {table}.entity -> counted.key ->> 'message', counted.key
                 )
             ))
-            from jsonb_each(accounts.{column}) as counted
+            from jsonb_each({table}.{column}) as counted
         ), '{{}}') as {column}
     """
 
 
-# $1 load, $2 {entity: {rule: {name, message, columns}}}, $3 {source table: [entity]}
-ONE_LOAD = f"""
+_REPORT = f"""
     select row_to_json(report.*)::text as body
     from (
         select
@@ -67,7 +67,8 @@ ONE_LOAD = f"""
                 from (
                     select
                         entity, rows, new, changed, unchanged, superseded, duplicates, rejected,
-                        {_counted("rules")}, repairs, {_counted("warnings")}, done_at
+                        {_counted("accounts", "rules")}, repairs,
+                        {_counted("accounts", "warnings")}, done_at
                     from journal.accounts
                     where accounts.load_id = loads.load_id
                 ) as account
@@ -79,11 +80,25 @@ ONE_LOAD = f"""
                     select from journal.accounts
                     where accounts.load_id = loads.load_id and accounts.entity = fed.entity
                 )
-            ), '[]') as pending
+            ), '[]') as pending,
+            coalesce((
+                select json_agg(row_to_json(undone.*) order by undone.entity)
+                from (
+                    select
+                        entity, unloaded_by, unloaded_at, deleted, restored, newer,
+                        {_counted("unloads", "refused")}
+                    from journal.unloads
+                    where unloads.load_id = loads.load_id
+                ) as undone
+            ), '[]') as unloads
         from raw.loads
-        where load_id = $1::text::bigint
+        where load_id = $1::text::bigint and (state = 'rehearsal') = %s
     ) as report
 """
+
+# $1 load, $2 {entity: {rule: {name, message, columns}}}, $3 {source table: [entity]}
+ONE_LOAD = _REPORT % "false"
+_ONE_REHEARSAL = _REPORT % "true"
 
 # Loads that no build has taken yet.
 WAITING = """
@@ -93,7 +108,10 @@ WAITING = """
     )
 """
 
-SOURCE_OF_LOAD = "select source_table from raw.loads where load_id = $1::text::bigint"
+STATE_OF_LOAD = """
+    select load_id, source_table, state from raw.loads
+    where load_id = $1::text::bigint and state <> 'rehearsal'
+"""
 
 
 def page_of_rejected(source: SourceTable, *, is_first: bool) -> str:
@@ -182,3 +200,21 @@ def read_rejected(
     row = RawCursor(connection).execute(query.encode(), parameters).fetchone()
     rejected: list[dict[str, Any]] = json.loads(row[0]) if row else []
     return rejected
+
+
+def reports_as_literals(
+    catalog: Catalog, source_table: str, load_id: int, limit: int, *, is_rehearsal: bool
+) -> tuple[str, str]:
+    """What `read_report` and `read_rejected` ask, as SQL that is complete in itself."""
+    rules = rules_as_json(catalog)
+    one = _ONE_REHEARSAL if is_rehearsal else ONE_LOAD
+    page = page_of_rejected(catalog.source_tables[source_table], is_first=True)
+    return (
+        _with_literals(one, str(load_id), rules, feeds_as_json(catalog)),
+        _with_literals(page, limit, str(load_id), rules),
+    )
+
+
+def _with_literals(query: str, *values: object) -> str:
+    literals = [sql.Literal(value).as_string() for value in values]
+    return re.sub(r"\$(\d)", lambda found: literals[int(found[1]) - 1], query)

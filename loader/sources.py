@@ -1,6 +1,7 @@
 """Which source table a file belongs to, by its headers."""
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 from assay.catalog import Catalog, SourceTable
@@ -19,23 +20,44 @@ def find_source(catalog: Catalog, path: Path, explicit_name: str | None = None) 
     """
     if explicit_name is not None:
         return _named(catalog, explicit_name)
+    return fitting_source(catalog.source_tables.values(), path)
+
+
+def fitting_source(
+    candidates: Iterable[SourceTable],
+    path: Path,
+    file_name: str | None = None,
+    remedy: str = "pass `--source NAME` to choose one",
+) -> SourceTable:
+    """The only one of some source tables whose mandatory headers all occur in the file.
+
+    Args:
+        candidates: The source tables.
+        path: The file.
+        file_name: The name that its owner knows, when the path has another.
+        remedy: What to do where there is not exactly one.
+
+    Raises:
+        LoadError: As `find_source`.
+    """
+    name = file_name or path.name
     fitting: list[SourceTable] = []
     reasons: list[str] = []
     refusals: list[LoadError] = []
     try:
-        document = open_document(path)
+        document = open_document(path, name)
     except LoadError as error:
-        error.file = path.name
+        error.file = name
         raise
     with document:
-        for source_table in catalog.source_tables.values():
+        for source_table in candidates:
             if document.format not in source_table.formats:
                 reasons.append(f"{source_table.name} takes no {document.format}")
                 continue
             try:
                 layout = document.layout(source_table)
             except LoadError as error:
-                error.file = path.name
+                error.file = name
                 refusals.append(error)
                 reasons.append(f"{source_table.name}: {error.message}")
                 continue
@@ -52,7 +74,7 @@ def find_source(catalog: Catalog, path: Path, explicit_name: str | None = None) 
         message = "the headers fit several source tables: " + ", ".join(s.name for s in fitting)
     else:
         message = "the headers fit no source table: " + ("; ".join(reasons) or "there is none")
-    raise LoadError(message, remedy="pass `--source NAME` to choose one", file=path.name)
+    raise LoadError(message, remedy=remedy, file=name)
 
 
 def _named(catalog: Catalog, name: str) -> SourceTable:

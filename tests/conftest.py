@@ -1,9 +1,14 @@
 """One PostgreSQL 18 for all tests, databases of a test's own in it, and warehouses in these."""
 
 import itertools
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,6 +21,7 @@ from tests.warehouse import DATABASE, Invoke, NewWarehouse, Warehouse, dbt_of
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+COPIED = ("dbt_project", "dbt_project.yml", "profiles.yml", "data")
 
 
 @pytest.fixture(scope="session")
@@ -98,3 +104,28 @@ def warehouse(
 ) -> Iterator[Warehouse]:
     with new_warehouse() as made:
         yield made
+
+
+def copy_files(folder: Path) -> None:
+    """Copy the dbt project."""
+    for name in COPIED:
+        source = ROOT / name
+        copy: Any = shutil.copytree if source.is_dir() else shutil.copy
+        copy(source, folder / name)
+
+
+@pytest.fixture(scope="session")
+def built(
+    create_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, str]:
+    """A copy of the project, and the name of a database, to be copied, with its tables empty."""
+    folder, url = tmp_path_factory.mktemp("built"), create_database()
+    copy_files(folder)
+    subprocess.run(
+        [sys.executable, "-m", "assay", "build"],
+        cwd=folder,
+        env=os.environ | {"DATABASE_URL": url, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"},
+        check=True,
+        capture_output=True,
+    )
+    return folder, libpq_environment(url)["PGDATABASE"]

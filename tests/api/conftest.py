@@ -21,7 +21,10 @@ from assay.catalog import Catalog, Column, Entity, Rule, SourceColumn, SourceTab
 from assay.settings import Settings
 from loader.tables import create_raw_tables
 
-PLATFORM: str = importlib.import_module("assay.migrations.versions.0001_platform").SQL
+PLATFORM = "".join(
+    importlib.import_module(f"assay.migrations.versions.{name}").SQL
+    for name in ("0001_platform", "0002_history")
+)
 SECRET = "a secret of the tests, more than 32 bytes"  # noqa: S105 - of the tests
 PASSWORD = "correct horse battery staple"  # noqa: S105
 GEMS = "/api/v1/gems"
@@ -211,7 +214,8 @@ def database(database_url: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
         connection.execute(
             "set session_replication_role = replica;"
             "delete from curated.gems; delete from curated.stones; delete from journal.edits;"
-            "delete from journal.verdicts; delete from journal.accounts; delete from raw.loads;"
+            "delete from journal.verdicts; delete from journal.accounts;"
+            "delete from journal.unloads; delete from raw.loads;"
             "delete from raw.shop__gems;"
             "delete from auth.users where username not in ('reader', 'editor', 'admin')"
         )

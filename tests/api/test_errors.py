@@ -111,7 +111,7 @@ async def test_a_success_has_the_headers_too(reader: httpx.AsyncClient) -> None:
 
 
 async def test_405_names_all_methods_of_the_path(reader: httpx.AsyncClient) -> None:
-    assert (await reader.delete(GEMS)).headers["allow"] == "GET, POST"
+    assert (await reader.delete(GEMS)).headers["allow"] == "GET, POST, PUT"
     answer = await reader.post(f"{GEMS}/{uuid4()}")
     assert answer.headers["allow"] == "DELETE, GET, PATCH, PUT"
     assert (await reader.post("/live")).headers["allow"] == "GET"

@@ -197,6 +197,40 @@ async def test_rejected_rows_come_in_pages(reader: httpx.AsyncClient, database: 
     assert seen == [2, 9, 10, 11, 100]
 
 
+async def test_a_load_that_was_taken_back_says_what_that_did(
+    reader: httpx.AsyncClient, database: Database
+) -> None:
+    load_id = add_load(database, 9)
+    add_account(database, load_id, 4)
+    database.execute("update raw.loads set state = 'unloaded' where load_id = %s", [load_id])
+    database.execute(
+        "insert into journal.unloads values"
+        """ ('gems', %s, 'ada', '2026-01-01 00:00Z', 3, 1, 2, '{"grade_range": 1}')""",
+        [load_id],
+    )
+    report = (await reader.get(f"{LOADS}/{load_id}")).json()
+    assert (report["state"], report["pending"]) == ("unloaded", [])
+    assert report["unloads"] == [
+        {
+            "entity": "gems",
+            "unloaded_by": "ada",
+            "unloaded_at": "2026-01-01T00:00:00+00:00",
+            "deleted": 3,
+            "restored": 1,
+            "newer": 2,
+            "refused": {"grade_range": {"count": 1, "message": "Broken: grade_range."}},
+        }
+    ]
+
+
+async def test_a_rehearsal_is_not_there(reader: httpx.AsyncClient, database: Database) -> None:
+    load_id = add_load(database)
+    database.execute("update raw.loads set state = 'rehearsal' where load_id = %s", [load_id])
+    assert (await reader.get(LOADS)).json()["items"] == []
+    for url in (f"{LOADS}/{load_id}", f"{LOADS}/{load_id}/rejected"):
+        assert (await reader.get(url)).status_code == 404
+
+
 @pytest.mark.parametrize("load_id", ["x", "1.5", "9223372036854775808", "true", "-"])
 async def test_a_load_id_is_a_whole_number(reader: httpx.AsyncClient, load_id: str) -> None:
     for url in (f"{LOADS}/{load_id}", f"{LOADS}/{load_id}/rejected"):

@@ -22,16 +22,19 @@ KEY = f"{GEMS}/{UUID(int=0)}"
 ROW: dict[str, Any] = {"json": {"label": "x"}}
 
 # Method, URL, body, what each role gets; the rows and loads do not exist.
+NO_FILE = {"files": {"field": (None, "a form without a file")}}
 ROUTES: list[tuple[str, str, dict[str, Any], dict[str, int]]] = [
     ("GET", "/api/v1/auth/me", {}, {"reader": 200, "editor": 200, "admin": 200}),
     ("GET", GEMS, {}, {"reader": 200, "editor": 200, "admin": 200}),
     ("POST", GEMS, ROW, {"reader": 403, "editor": 201, "admin": 201}),
+    ("PUT", GEMS, NO_FILE, {"reader": 403, "editor": 422, "admin": 422}),
     ("GET", KEY, {}, {"reader": 404, "editor": 404, "admin": 404}),
     ("PUT", KEY, ROW, {"reader": 403, "editor": 404, "admin": 404}),
     ("PATCH", KEY, ROW, {"reader": 403, "editor": 404, "admin": 404}),
     ("DELETE", KEY, {}, {"reader": 403, "editor": 404, "admin": 404}),
     ("GET", "/api/v1/loads", {}, {"reader": 200, "editor": 200, "admin": 200}),
     ("GET", "/api/v1/loads/1", {}, {"reader": 404, "editor": 404, "admin": 404}),
+    ("DELETE", "/api/v1/loads/1", {}, {"reader": 403, "editor": 404, "admin": 404}),
     ("GET", "/api/v1/loads/1/rejected", {}, {"reader": 404, "editor": 404, "admin": 404}),
 ]
 IDS = [f"{method} {url}" for method, url, *_ in ROUTES]

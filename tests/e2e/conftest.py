@@ -1,7 +1,6 @@
 """Copies of the project, and the `assay` command run on them as people run it."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -10,15 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, copy_files
 
 PASSWORD = "correct horse battery staple"  # noqa: S105
-COPIED = ("dbt_project", "dbt_project.yml", "profiles.yml", "data")
 
 
 @dataclass
@@ -79,10 +76,7 @@ def wait_until_ready(client: httpx.Client, seconds: float = 30) -> None:
 
 
 def copy_project(folder: Path) -> Project:
-    for name in COPIED:
-        source = ROOT / name
-        copy: Any = shutil.copytree if source.is_dir() else shutil.copy
-        copy(source, folder / name)
+    copy_files(folder)
     return Project(folder)
 
 

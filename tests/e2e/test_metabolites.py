@@ -250,7 +250,7 @@ def test_pages_for_people(api: httpx.Client) -> None:
         answer = api.get(path, headers={"Authorization": ""})
         assert answer.status_code == 200, path
     document = api.get("/openapi.json").json()
-    assert set(document["paths"][PATH]) == {"get", "post"}
+    assert set(document["paths"][PATH]) == {"get", "post", "put"}
     assert 'src="http' not in api.get("/docs").text
 
 

@@ -12,7 +12,10 @@ from psycopg.rows import dict_row
 from assay.catalog import Catalog, SourceColumn, SourceTable
 from loader.tables import create_raw_tables
 
-PLATFORM = importlib.import_module("assay.migrations.versions.0001_platform").SQL
+PLATFORM = "".join(
+    importlib.import_module(f"assay.migrations.versions.{name}").SQL
+    for name in ("0001_platform", "0002_history")
+)
 
 
 def column(

@@ -20,6 +20,7 @@ from loader import copy, readers
 from loader.copy import LoadResult, load_file
 from loader.errors import LoadError
 from loader.quotes import NotWellFormed, QuoteCheck
+from loader.rehearsals import forget, forget_left_over
 from loader.tables import create_raw_tables
 from tests.loader.conftest import THINGS, column, source
 
@@ -629,3 +630,58 @@ def test_chunks_of_any_size(body: str, size: int, tmp_path_factory: pytest.TempP
     assert check.line_ends == len(rows)
     # Text beside quotes would have been stored otherwise by PostgreSQL.
     assert all('"' not in field or '""' in body for row in rows for field in row)
+
+
+# ---------- loads that are not loaded, or no longer
+
+
+def test_a_load_that_was_taken_back_does_not_count(
+    load: Callable[..., LoadResult], query: Query, write: Write
+) -> None:
+    """Its file is loaded again; so is one that was only rehearsed."""
+    path = write(HEADER + "cup,red,120\n")
+    for state in ("unloaded", "rehearsal"):
+        first = load(path)
+        query(
+            "update raw.loads set state = %s where load_id = %s returning 1", [state, first.load_id]
+        )
+        again = load(path)
+        assert again.state == "loaded"
+        assert again.load_id > first.load_id
+        query("update raw.loads set state = 'unloaded' returning 1")
+
+
+def test_a_rehearsal_is_forgotten_whole(
+    conninfo: str, load: Callable[..., LoadResult], query: Query, write: Write
+) -> None:
+    kept = load(write(HEADER + "cup,red,120\n"))
+    rehearsal = load(write(HEADER + "pot,red,1\n", "other.csv"), rehearsal=True)
+    assert rehearsal.state == "loaded"
+    state = "select state from raw.loads where load_id = %s"
+    assert query(state, [rehearsal.load_id]) == [{"state": "rehearsal"}]
+    assert len(query(ROWS, [rehearsal.load_id])) == 1
+    for load_id in (rehearsal.load_id, kept.load_id):
+        forget(conninfo, THINGS, load_id)
+    assert query("select load_id from raw.loads") == [{"load_id": kept.load_id}]
+    assert query("select _load_id from raw.shop__things") == [{"_load_id": kept.load_id}]
+
+
+def test_a_rehearsal_that_is_refused_leaves_no_record(
+    load: Callable[..., LoadResult], query: Query, write: Write
+) -> None:
+    with pytest.raises(LoadError):
+        load(write("nothing\n"), rehearsal=True)
+    assert query("table raw.loads") == []
+
+
+def test_what_a_rehearsal_left_goes_after_a_day(
+    conninfo: str, catalog: Catalog, load: Callable[..., LoadResult], query: Query, write: Write
+) -> None:
+    ids = [
+        load(write(HEADER + f"cup,{n},1\n"), rehearsal=True, force=True).load_id for n in range(2)
+    ]
+    yesterday = "update raw.loads set finished_at = now() - interval '25 hours' where load_id = %s"
+    query(yesterday + " returning 1", [ids[0]])
+    forget_left_over(conninfo, catalog)
+    assert query("select load_id from raw.loads") == [{"load_id": ids[1]}]
+    assert query("select _load_id from raw.shop__things") == [{"_load_id": ids[1]}]

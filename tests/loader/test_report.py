@@ -72,6 +72,7 @@ def test_report_before_a_build(conninfo: str, loaded: int) -> None:
         "error": None,
         "entities": [],
         "pending": ["things"],
+        "unloads": [],
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from assay.catalog import Catalog
 from loader.errors import LoadError
-from loader.sources import find_source
+from loader.sources import find_source, fitting_source
 from tests.loader.conftest import THINGS, column, source
 
 ORDERS = source("orders", column("customer"), column("total"))
@@ -38,6 +38,16 @@ def test_several_fit(write: Write) -> None:
     """When several fit, they are listed."""
     with pytest.raises(LoadError, match=r"several source tables: shop.things, shop.orders; pass"):
         find_source(CATALOG, write("customer,total,Colour,Thing Name\n"))
+
+
+def test_only_candidates_are_looked_at(write: Write) -> None:
+    """The owner's name of the file counts, and the remedy is the caller's."""
+    path = write("customer,total,Colour,Thing Name\n")
+    assert fitting_source([ORDERS], path) is ORDERS
+    with pytest.raises(LoadError, match=r"^mine.csv: the headers fit several.*; ask us.$"):
+        fitting_source([THINGS, ORDERS], path, "mine.csv", "ask us")
+    with pytest.raises(LoadError, match=r"^mine.ods: .ods files are not read"):
+        fitting_source([THINGS, ORDERS], path, "mine.ods")
 
 
 def test_a_name_is_taken_at_its_word(write: Write) -> None:

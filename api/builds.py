@@ -1,0 +1,192 @@
+"""The build worker as the API sees it: jobs in, answers out, and it is started when it died."""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+import time
+from asyncio.subprocess import PIPE, Process
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal, cast
+
+from fastapi import Depends, Request
+
+from api.errors import Fault, Problem, invalid
+from assay.settings import Settings
+
+PATIENCE_SECONDS = 5.0
+"""How long a request waits for a job that needs nobody to wait for it."""
+SHUTDOWN_SECONDS = 20.0
+_TERMINATION_SECONDS = 5.0
+# A line may hold a hundred rows as they came.
+_LONGEST_ANSWER = 1 << 30
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Commitment:
+    """A load that nothing can lose any more."""
+
+    load_id: int
+    already_loaded: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended, as the worker says; or that it has not, or that the worker died."""
+
+    status: Literal["done", "refused", "away", "failed", "broken", "running", "died"]
+    detail: Any = None
+
+
+def _future() -> asyncio.Future[Any]:
+    return asyncio.get_running_loop().create_future()
+
+
+@dataclass(frozen=True)
+class Job:
+    """What was asked of the worker; it goes on whether somebody waits or not."""
+
+    line: bytes
+    asked_at: float = field(default_factory=time.monotonic)
+    committed: asyncio.Future[Commitment | None] = field(default_factory=_future)
+    """None once the job ended without a load."""
+    outcome: asyncio.Future[Outcome] = field(default_factory=_future)
+
+    async def ended(self, after: float | None = None) -> Outcome:
+        """The outcome, or that it is running that many seconds after it was asked for."""
+        if after is not None:
+            after = max(0, self.asked_at + after - time.monotonic())
+        await asyncio.wait([self.outcome], timeout=after)
+        return self.outcome.result() if self.outcome.done() else Outcome("running")
+
+
+class Builder:
+    """Owns one worker, which does one job at a time, in the order in which they came."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._process: Process | None = None
+        self._turn = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closing = False
+
+    def warm_up(self) -> None:
+        """Start the worker before somebody needs it."""
+        self._go_on(self._warm_up())
+
+    def submit(self, work: str, **arguments: object) -> Job:
+        line = json.dumps({"work": work, "arguments": arguments}).encode() + b"\n"
+        job = Job(line)
+        self._go_on(self._do(job))
+        return job
+
+    async def close(self) -> None:
+        """End the worker; the job that runs has a while to finish, those that wait never begin."""
+        self._is_closing = True
+        process = self._process
+        if process and process.returncode is None:
+            assert process.stdin  # noqa: S101 - it was asked for
+            process.stdin.close()
+            if not await _ends(process, SHUTDOWN_SECONDS):
+                with suppress(ProcessLookupError):
+                    process.terminate()
+                if not await _ends(process, _TERMINATION_SECONDS):
+                    await _kill(process)
+        await asyncio.gather(*self._tasks)
+
+    def _go_on(self, work: Any) -> None:  # noqa: ANN401 - a coroutine
+        # Not of the request, which may be cancelled; the loop itself only keeps weak references.
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _warm_up(self) -> None:
+        async with self._turn:
+            if not self._is_closing:
+                await self._worker()
+
+    async def _do(self, job: Job) -> None:
+        async with self._turn:
+            outcome = await self._converse(job)
+        if not job.committed.done():
+            job.committed.set_result(None)
+        job.outcome.set_result(outcome)
+
+    async def _converse(self, job: Job) -> Outcome:
+        if self._is_closing:
+            return Outcome("died")
+        # It died, maybe before it read the job, or said what is no answer.
+        with suppress(OSError, ValueError):
+            process = await self._worker()
+            assert process.stdin  # noqa: S101 - both were asked for
+            assert process.stdout  # noqa: S101
+            process.stdin.write(job.line)
+            await process.stdin.drain()
+            while line := await process.stdout.readline():
+                answer = json.loads(line)
+                if "status" in answer:
+                    return Outcome(**answer)
+                job.committed.set_result(Commitment(**answer))
+        if not self._is_closing:
+            _log.error("the build worker died at its work; the next job starts another")
+        if self._process:
+            await _kill(self._process)
+        return Outcome("died")
+
+    async def _worker(self) -> Process:
+        """The process, with the project as its folder and the database of the API."""
+        if self._process is None or self._process.returncode is not None:
+            url = self._settings.database_url
+            database = {"DATABASE_URL": url.get_secret_value()} if url else {}
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "assay.worker"),
+                cwd=self._settings.project,
+                env=os.environ | database,
+                stdin=PIPE,
+                stdout=PIPE,
+                limit=_LONGEST_ANSWER,
+            )
+        return self._process
+
+
+def detail_of(request: Request, outcome: Outcome) -> Any:  # noqa: ANN401 - as the worker says
+    """What a job gave.
+
+    Raises:
+        Problem: It gave nothing, and nothing was kept or changed.
+    """
+    if outcome.status == "done":
+        return outcome.detail
+    if outcome.status == "refused":
+        raise invalid(Fault(**outcome.detail))
+    _log.error("request %s: %s: %s", request.state.request_id, outcome.status, outcome.detail)
+    if outcome.status == "died":
+        raise Problem(503, "The build worker stopped before this was done; try again.")
+    if outcome.status == "failed":
+        raise Problem(503, "The build failed, and nothing was changed: run `assay build`.")
+    raise Problem(503 if outcome.status == "away" else 500)
+
+
+async def _kill(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()
+
+
+async def _ends(process: Process, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await process.wait()
+            return True
+    return False
+
+
+def _builder_of(request: Request) -> Builder:
+    return cast("Builder", request.app.state.builder)
+
+
+Builds = Annotated[Builder, Depends(_builder_of)]

@@ -1,0 +1,169 @@
+"""Files sent to an entity: loaded, built and reported, or only rehearsed."""
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field
+
+from api.builds import PATIENCE_SECONDS, Builds, detail_of
+from api.cursor import check_parameters
+from api.database import Pool
+from api.errors import Fault, Problem, documented, invalid
+from api.forms import MEDIA_TYPE, boundary_of, receive_file
+from api.loads import LoadReport, Rejected, Reports, location_of
+from api.routes import PREFIX, READING, answer
+from api.security import Editor, Subject
+from assay.catalog import Entity
+
+_FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "CSV or XLSX, by the ending of its name.",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+_PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "schema": {"type": "string", "enum": ["respond-async"]},
+    "description": "Answer 202 as soon as nothing can lose the file.",
+}
+_DESCRIPTION = """
+Loads the file and builds from it. What breaks a rule is set aside and reported, and takes no good
+row with it. Bytes that were loaded before are not loaded again: the report is that of the earlier
+load. After 5 seconds the answer is 202: the file is kept, and the report at `Location` names in
+`pending` what still has to be built.
+"""
+_KEPT = "The file is kept, and still to be built."
+_log = logging.getLogger(__name__)
+
+
+def _flag(description: str) -> Any:  # noqa: ANN401 - FastAPI's
+    # Text, and judged by `_read_flag`: FastAPI would also take `yes` and `1`.
+    schema = {"type": "boolean", "default": False}
+    return Query(default_factory=lambda: "false", description=description, json_schema_extra=schema)
+
+
+DryRun = Annotated[str, _flag("Judge the file and report; keep nothing of it.")]
+Force = Annotated[str, _flag("Load the file also if the same bytes were loaded before.")]
+
+
+class UploadReport(LoadReport):
+    already_loaded: bool
+    """Whether the same bytes were loaded before, and this is the report of that load."""
+    rejected_rows: list[Rejected] = Field(
+        default_factory=list, description="Of a dry run: the first hundred."
+    )
+
+
+@dataclass(frozen=True)
+class Asked:
+    boundary: bytes
+    is_rehearsal: bool
+    force: bool
+    is_async: bool
+
+
+def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> APIRouter:
+    router = APIRouter(tags=[entity.title])
+
+    async def read(request: Request, _subject: Subject, dry_run: DryRun, force: Force) -> Asked:
+        check_parameters(request, "dry_run", "force")
+        return Asked(
+            boundary=boundary_of(request, max_megabytes),
+            is_rehearsal=_read_flag("dry_run", dry_run),
+            force=_read_flag("force", force),
+            is_async=_prefers_async(request),
+        )
+
+    @router.put(
+        f"{PREFIX}/{entity.path}",
+        summary="Upload a file",
+        description=_DESCRIPTION,
+        openapi_extra={**_FORM, "parameters": [_PREFER]},
+        responses={
+            200: {"model": UploadReport},
+            202: {"model": UploadReport, "description": _KEPT},
+            **documented(413, 415, *READING),
+        },
+    )
+    async def upload(
+        request: Request,
+        asked: Annotated[Asked, Depends(read)],
+        caller: Editor,
+        database: Pool,
+        builder: Builds,
+    ) -> Response:
+        # The token and the role have been judged; only now is the body read.
+        async with receive_file(request, asked.boundary, max_megabytes) as file:
+            job = builder.submit(
+                "rehearse" if asked.is_rehearsal else "upload",
+                entity=entity.name,
+                path=str(file.path),
+                file_name=file.name,
+                user=caller.username,
+                force=asked.force,
+            )
+            load = await job.committed
+            if load is None:
+                outcome = await job.ended()
+            else:
+                hurries = asked.is_async and not load.already_loaded
+                outcome = await job.ended(0 if hurries else PATIENCE_SECONDS)
+        if load is None:
+            said = detail_of(request, outcome)
+            return _answer(said["report"], said["already_loaded"], said["rejected_rows"])
+        location = location_of(load.load_id)
+        if outcome.status not in ("done", "running", "died"):
+            _log.error("request %s: %s", request.state.request_id, outcome.detail)
+            raise Problem(
+                503,
+                f"The file is kept as load {load.load_id}, but building it failed; the log has the "
+                "cause under this request id. It waits for the next build, or for the same file.",
+                headers={"Location": location, "Retry-After": "60"},
+            )
+        body = await reports.read(database, load.load_id)
+        response = _answer(body, load.already_loaded)
+        if outcome.status != "done":
+            response.status_code = 202
+            response.headers["Location"] = location
+            if asked.is_async:
+                response.headers["Preference-Applied"] = "respond-async"
+        return response
+
+    return router
+
+
+def _answer(report: str, already_loaded: bool, rejected_rows: str | None = None) -> Response:
+    """PostgreSQL's JSON with more members at its end."""
+    more = f',"already_loaded":{json.dumps(already_loaded)}'
+    if rejected_rows is not None:
+        more += f',"rejected_rows":{rejected_rows}'
+    return answer(f"{report.removesuffix('}')}{more}}}")
+
+
+def _read_flag(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise invalid(Fault("This is `true` or `false`.", parameter=name))
+    return text == "true"
+
+
+def _prefers_async(request: Request) -> bool:
+    preferences = ",".join(request.headers.getlist("prefer")).lower().split(",")
+    return "respond-async" in (p.partition(";")[0].strip() for p in preferences)
