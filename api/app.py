@@ -10,10 +10,11 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api import loads, pages, routes, sessions
+from api import history, loads, pages, routes, sessions
 from api.database import Database
 from api.envelope import Envelope
 from api.errors import SCHEMA, problem_of, respond
+from api.schemas import schemas_of
 from api.security import Tokens
 from api.users import warm_up
 from assay.catalog import Catalog, read_catalog
@@ -59,7 +60,10 @@ def create_app(settings: Settings, catalog: Catalog | None = None) -> FastAPI:
     app.state.database = database
     app.state.tokens = tokens
     for entity in catalog.served:
-        app.include_router(routes.router_of(entity))
+        schemas = schemas_of(entity)
+        # first, since `/{key}` would take `/changes` too
+        app.include_router(history.router_of(entity, schemas))
+        app.include_router(routes.router_of(entity, schemas))
     app.include_router(loads.router_of(catalog))
     app.include_router(sessions.router_of(tokens))
     app.include_router(pages.health_router(pages.Manifest(settings.manifest, served)))

@@ -10,7 +10,7 @@ from api.cursor import Cursor, Limit, Page, check_parameters, page_body, read_ke
 from api.database import Pool
 from api.errors import Problem, documented
 from api.routes import PREFIX, READING, answer, found
-from api.schemas import NextCursor, Warned, adapter_of
+from api.schemas import MaybeText, MaybeWhole, NextCursor, Warned, adapter_of
 from api.security import Reader, Subject
 from assay.catalog import Catalog, Column
 from loader.report import (
@@ -40,9 +40,6 @@ _PARAMETER = {
     "required": True,
     "schema": {"type": "integer", "format": "int64"},
 }
-
-MaybeText = Annotated[str | None, WithJsonSchema({"type": "string", "nullable": True})]
-MaybeWhole = Annotated[int | None, WithJsonSchema({"type": "integer", "nullable": True})]
 
 
 class Load(BaseModel):

@@ -21,7 +21,10 @@ from assay.catalog import Catalog, Column, Entity, Rule, SourceColumn, SourceTab
 from assay.settings import Settings
 from loader.tables import create_raw_tables
 
-PLATFORM: str = importlib.import_module("assay.migrations.versions.0001_platform").SQL
+PLATFORM: tuple[str, ...] = tuple(
+    importlib.import_module(f"assay.migrations.versions.{name}").SQL
+    for name in ("0001_platform", "0002_history")
+)
 SECRET = "a secret of the tests, more than 32 bytes"  # noqa: S105 - of the tests
 PASSWORD = "correct horse battery staple"  # noqa: S105
 GEMS = "/api/v1/gems"
@@ -165,6 +168,7 @@ create table curated.gems (
     notes text[] not null,
     updated_at timestamptz not null,
     updated_by text not null,
+    _transaction_id xid8 not null default pg_current_xact_id(),
     constraint gems__one_label unique (label),
     constraint gems__label_short check (octet_length(label) <= 40),
     constraint gems__grade_range check (grade between 1 and 5),
@@ -180,7 +184,8 @@ create table curated.stones (
     operation text,
     "Order ""by"" it" text,
     updated_at timestamptz not null,
-    updated_by text not null
+    updated_by text not null,
+    _transaction_id xid8 not null default pg_current_xact_id()
 );
 """
 
@@ -195,7 +200,8 @@ def database_url(create_database: Callable[..., str]) -> str:
     url = create_database()
     with psycopg.connect(url) as connection:
         connection.execute("create schema raw")
-        connection.execute(PLATFORM)
+        for migration in PLATFORM:
+            connection.execute(migration)
         connection.execute(TABLES)
         create_raw_tables(connection, CATALOG)
         for role in ("reader", "editor", "admin"):
