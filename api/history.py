@@ -41,10 +41,17 @@ Since = Annotated[
 class Version(BaseModel):
     """What one event, of a load or an edit, made of a row."""
 
-    version: int = Field(description="Its place in the order of all events.", examples=[12])
-    operation: Literal["insert", "update", "delete"] = Field(examples=["update"])
+    version: int = Field(
+        description="Its place in the order of all events.", json_schema_extra={"example": 12}
+    )
+    operation: Literal["insert", "update", "delete"] = Field(
+        json_schema_extra={"example": "update"}
+    )
     at: datetime
-    by: str = Field(description="The user, or the load and its row.", examples=["load 3 row 5"])
+    by: str = Field(
+        description="The user, or the load and its row.",
+        json_schema_extra={"example": "load 3 row 5"},
+    )
     cause: MaybeText = Field(description="Of a `revert to 12`, `unload 3` or `rejudge`.")
 
 
@@ -52,7 +59,7 @@ class Change(BaseModel):
     """A row as it is now, or that it is gone."""
 
     key: str = Field(description="The row's key as text.")
-    operation: Literal["upsert", "delete"] = Field(examples=["upsert"])
+    operation: Literal["upsert", "delete"] = Field(json_schema_extra={"example": "upsert"})
 
 
 class Revert(BaseModel):
@@ -60,7 +67,9 @@ class Revert(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    version: int = Field(description="`version` of an item of its history.", examples=[12])
+    version: int = Field(
+        description="`version` of an item of its history.", json_schema_extra={"example": 12}
+    )
 
 
 async def _asked_version(request: Request, _subject: Subject) -> str:

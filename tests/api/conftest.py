@@ -1,6 +1,7 @@
 """The API over an invented catalog: one entity with a column of every type, and one source."""
 
 import importlib
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,21 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.security import Tokens
 from api.users import add_user_statement
-from assay.catalog import Catalog, Column, Entity, Rule, SourceColumn, SourceTable
+from assay.catalog import (
+    Catalog,
+    Column,
+    Entity,
+    Rule,
+    SourceColumn,
+    SourceTable,
+    read_catalog,
+)
+from assay.database import upgrade
 from assay.settings import Settings
 from loader.tables import create_raw_tables
+from tests.conftest import ROOT
+from tests.dbt.conftest import DATABASE, Invoke, Warehouse, dbt_of
+from tests.e2e.conftest import copy_project
 
 PLATFORM: tuple[str, ...] = tuple(
     importlib.import_module(f"assay.migrations.versions.{name}").SQL
@@ -299,3 +312,65 @@ async def editor(
     database: psycopg.Connection[dict[str, Any]],  # noqa: ARG001 - cleans up
 ) -> httpx.AsyncClient:
     return clients.editor
+
+
+@dataclass
+class Served:
+    """Datasets that dbt built, and the API over them."""
+
+    warehouse: Warehouse
+    app: FastAPI
+    reader: httpx.AsyncClient
+    editor: httpx.AsyncClient
+
+
+@dataclass
+class Built:
+    """A project with two datasets, and a database where they are built, to be copied.
+
+    The platform computes the key of one; the key of the other is a text of the client's.
+    """
+
+    folder: Path
+    dbt: Invoke
+    catalog: Catalog
+    template: str
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, create_database: Callable[..., str]) -> Built:
+    folder = tmp_path_factory.mktemp("built")
+    copy_project(folder)
+    dataset = ROOT / "tests" / "e2e" / "dataset"
+    shutil.copytree(dataset, folder / "dbt_project", dirs_exist_ok=True)
+    dbt = dbt_of(folder, folder / "target")
+    assert dbt(create_database(name=DATABASE), "parse").success
+    read = read_catalog(folder / "target" / "manifest.json")
+    catalog = Catalog(read.entities, dict(sorted(read.source_tables.items())))
+    url = create_database(name=DATABASE)
+    upgrade(url, catalog)
+    warehouse = Warehouse(url, catalog, folder, dbt, create_database)
+    for role in ("reader", "editor"):
+        warehouse.connection.execute(*add_user_statement(role, PASSWORD, role))
+    warehouse.build()
+    return Built(folder, dbt, catalog, warehouse.save_as("built"))
+
+
+@pytest.fixture
+async def served(
+    built: Built, create_database: Callable[..., str], tokens: Tokens, tmp_path: Path
+) -> AsyncIterator[Served]:
+    url = create_database(built.template, DATABASE)
+    warehouse = Warehouse(url, built.catalog, tmp_path, built.dbt, create_database)
+    settings = Settings(
+        project=built.folder, database_url=SecretStr(url), assay_secret=SecretStr(SECRET)
+    )
+    app = create_app(settings, built.catalog)
+    ids = {u["username"]: u["user_id"] for u in warehouse.query("select * from auth.users")}
+    async with (
+        app.router.lifespan_context(app),
+        client_of(app, tokens.issue(ids["reader"])) as reader,
+        client_of(app, tokens.issue(ids["editor"])) as editor,
+    ):
+        with warehouse.connection:
+            yield Served(warehouse, app, reader, editor)
