@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 def segmented_path(scope: Scope) -> str:
     """The path, decoded but for `%2F` and `%25`: a slash in a key does not end its segment."""
     raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
-    return unquote(re.sub("%(?=2[5Ff])", "%25", raw.decode("ascii")))
+    return unquote(re.sub("%(?=2[5Ff])", "%25", raw.decode("latin-1")))
 
 
 def segment_text(segment: str) -> str:

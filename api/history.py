@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapte
 from api.body import parse_object, read_body
 from api.cursor import VERSION, Limit, Page, encoded, page_body, read_page, refuse
 from api.database import Pool
-from api.errors import Fault, documented, invalid, pointer_to
+from api.errors import Fault, Problem, documented, invalid, pointer_to
 from api.query import plan_of, warnings_of
 from api.routes import (
     PREFIX,
@@ -118,8 +118,10 @@ def router_of(entity: Entity, schemas: Schemas) -> APIRouter:
         page: Annotated[Page, Depends(_asked_changes)], _caller: Reader, database: Pool
     ) -> Response:
         row = found(await database.fetch_row(changes, page.limit, *(page.after or BEGINNING)))
+        if not row["is_whole"]:
+            raise Problem(503, "The database was made from a dump: see docs/operations.md.")
         if not row["is_known"]:
-            refuse("since", "The database was restored after it gave this cursor: begin anew.")
+            refuse("since", "The database was made from a dump since: begin anew, without since.")
         following, more = json.dumps(encoded(row["next"])), json.dumps(row["more"])
         return answer(f'{{"items":{row["items"]},"next":{following},"more":{more}}}')
 

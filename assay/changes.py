@@ -23,8 +23,9 @@ def page_of_changes(entity: Entity) -> str:
 
     $1 limit; $2 to $4 where to go on, as text: BEGINNING, or the values of `next` of the page
     before. Columns: `items`, a JSON array of {key, operation, row}; `next`, a JSON array to keep;
-    `more`, whether there is more now; `is_known`, false where the position is not of this
-    database, which was restored since.
+    `more`, whether there is more now; `is_known`, false where the position is of another database,
+    from whose dump this one was made; `is_whole`, false where rows still carry transactions of
+    that one (docs/operations.md tells the remedy).
 
     One statement, so all of it is of one snapshot. `until` is found with the first page and kept
     while there are more: so a reader comes to an end, however much is written meanwhile.
@@ -66,7 +67,10 @@ def page_of_changes(entity: Entity) -> str:
             coalesce(following.position, json_build_array(bounds.until::text, '', null))::text
                 as next,
             following.position is not null as more,
-            $2::text::xid8 <= bounds.over as is_known
+            $2::text::xid8 <= bounds.over as is_known,
+            not exists (
+                select from {changes} where transaction_id > pg_snapshot_xmax(pg_current_snapshot())
+            ) as is_whole
         from bounds
         left join (
             select json_build_array(transaction_id::text, key, bounds.until::text) as position

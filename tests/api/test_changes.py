@@ -24,6 +24,7 @@ from assay.changes import BEGINNING, page_of_changes
 from loader.copy import load_file
 from tests.api.conftest import Served
 from tests.api.test_history import BOOKS, METABOLITES, created
+from tests.conftest import ROOT
 from tests.dbt.test_merge import row
 from tests.dbt.test_rules import INCHI
 
@@ -219,7 +220,20 @@ async def test_a_cursor_of_another_database_is_422(served: Served) -> None:
         f"{BOOKS}/changes", params={"since": cursor_of("9" * 15, "", None)}
     )
     assert response.status_code == 422
-    assert "restored" in response.json()["detail"]
+    assert "begin anew" in response.json()["detail"]
+
+
+async def test_a_database_from_a_dump_says_so_until_it_is_mended(served: Served) -> None:
+    """Its rows carry transactions that here are still to come: they would never be delivered."""
+    for n in range(3):
+        await created(served.editor, BOOKS, isbn=str(n), title=str(n))
+    served.warehouse.query("update curated.books set _transaction_id = '999999999' returning 1")
+    response = await served.reader.get(f"{BOOKS}/changes")
+    assert (response.status_code, "docs/operations.md" in response.text) == (503, True)
+    page = (ROOT / "docs" / "operations.md").read_text()
+    remedy = page.partition("```sql\n")[2].partition("```")[0]
+    served.warehouse.connection.execute(remedy.replace("<table>", "books").encode())
+    assert len((await page_of(served.reader, BOOKS))["items"]) == 3
 
 
 async def test_psycopg_runs_the_same_text(served: Served) -> None:
@@ -234,10 +248,11 @@ async def test_psycopg_runs_the_same_text(served: Served) -> None:
         while more:
             answer = RawCursor(connection).execute(statement, [2, *position]).fetchone()
             assert answer
-            items, following, more, is_known = answer
+            items, following, more, is_known, is_whole = answer
             seen += json.loads(items)
             position = tuple(json.loads(following))
             assert is_known
+            assert is_whole
     assert [i["key"] for i in seen] == [i["key"] for i in expected] == list("01234")
 
 
@@ -380,7 +395,7 @@ class ExposedReader(Reader):
             cursor.execute(text.replace(*EXPOSED).encode(), [limit, *self.position])
             answer = cursor.fetchone()
         assert answer
-        items, following, more, _ = answer
+        items, following, more, *_ = answer
         self.position = tuple(json.loads(following))
         return json.loads(items), more
 
