@@ -10,12 +10,13 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api import loads, pages, routes, sessions, uploads
+from api import history, loads, pages, routes, sessions, uploads
 from api.builds import Builder
 from api.database import Database
 from api.envelope import Envelope
 from api.errors import SCHEMA, problem_of, respond
 from api.forms import remove_left_over
+from api.schemas import schemas_of
 from api.security import Tokens
 from api.users import warm_up
 from assay.catalog import Catalog, read_catalog
@@ -71,7 +72,10 @@ def create_app(
     app.state.builder = builder
     app.state.tokens = tokens
     for entity in catalog.served:
-        app.include_router(routes.router_of(entity))
+        schemas = schemas_of(entity)
+        # first, since `/{key}` would take `/changes` too
+        app.include_router(history.router_of(entity, schemas))
+        app.include_router(routes.router_of(entity, schemas))
         if entity.source_tables:
             app.include_router(uploads.router_of(entity, reports, settings.max_upload_mb))
     app.include_router(loads.router_of(catalog, reports))

@@ -5,6 +5,7 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
 
 from fastapi import Query, Request
@@ -12,7 +13,7 @@ from pydantic import TypeAdapter
 
 from api.body import parse_json
 from api.errors import Fault, Problem, invalid
-from api.schemas import base_type
+from api.schemas import base_type, type_adapter
 from assay.catalog import Column
 
 MAX_LIMIT = 200
@@ -31,26 +32,34 @@ Limit = Annotated[
 Cursor = Annotated[str, Query(description="`next` of the page before; empty for the first page.")]
 
 
+VERSION = type_adapter("bigint")
+_MOMENT = type_adapter("timestamptz")
+
+
 @dataclass(frozen=True)
 class Page:
     """Which rows: at most `limit`, after the row with these key values (as text), if any."""
 
     limit: int
-    after: tuple[str, ...]
+    after: tuple[str | None, ...]
 
 
 def read_page(
-    request: Request, limit: str, cursor: str, types: Collection[TypeAdapter[Any]]
+    request: Request,
+    limit: str,
+    cursor: str,
+    types: Collection[TypeAdapter[Any]],
+    name: str = "cursor",
 ) -> Page:
-    """The page that a query asks for; its key has values of these types.
+    """The page that a query asks for; the cursor, a parameter of this name, has such values.
 
     Raises:
         Problem: 422.
     """
-    check_parameters(request, "limit", "cursor")
+    check_parameters(request, "limit", name)
     if not re.fullmatch("[0-9]{1,3}", limit) or not 1 <= int(limit) <= MAX_LIMIT:
-        _refuse("limit", f"The limit is a whole number from 1 to {MAX_LIMIT}.")
-    return Page(int(limit), _after(cursor, types) if cursor else ())
+        refuse("limit", f"The limit is a whole number from 1 to {MAX_LIMIT}.")
+    return Page(int(limit), _after(name, cursor, types) if cursor else ())
 
 
 def check_parameters(request: Request, *known: str) -> None:
@@ -58,16 +67,20 @@ def check_parameters(request: Request, *known: str) -> None:
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():
         if name not in known:
-            _refuse(name, "There is no such parameter.")
+            refuse(name, "There is no such parameter.")
         if name in seen:
-            _refuse(name, "This parameter is there twice.")
+            refuse(name, "This parameter is there twice.")
         seen.add(name)
 
 
 def page_body(items: str, last: str | None) -> bytes:
     """A page in JSON; `last` is a JSON array of the last row's key values if more rows follow."""
-    following = None if last is None else urlsafe_b64encode(last.encode()).decode().rstrip("=")
-    return f'{{"items":{items},"next":{json.dumps(following)}}}'.encode()
+    return f'{{"items":{items},"next":{json.dumps(last and encoded(last))}}}'.encode()
+
+
+def encoded(values: str) -> str:
+    """A JSON array as an opaque cursor."""
+    return urlsafe_b64encode(values.encode()).decode().rstrip("=")
 
 
 def read_key(column: Column, adapter: TypeAdapter[Any], text: str) -> str:
@@ -82,11 +95,28 @@ def read_key(column: Column, adapter: TypeAdapter[Any], text: str) -> str:
         if "\0" in text.encode().decode():  # which fails for half of a surrogate pair
             raise ValueError  # noqa: TRY301 - it is refused like the others
     except (Problem, ValueError):
-        _refuse("key", f"{column.title} has a wrong value.")
+        refuse("key", f"{column.title} has a wrong value.")
     return text
 
 
-def _after(cursor: str, types: Collection[TypeAdapter[Any]]) -> tuple[str, ...]:
+def read_moment(parameter: str, text: str) -> str:
+    """A time in the query, as text for PostgreSQL.
+
+    Raises:
+        Problem: 422.
+    """
+    try:
+        moment: datetime = _MOMENT.validate_python(text)
+        return moment.astimezone(UTC).isoformat()
+    except (OverflowError, ValueError):
+        refuse(
+            parameter,
+            "Give a time in ISO 8601 with an offset or Z, such as 2026-01-31T12:00:00Z; "
+            "in a URL a + is written %2B.",
+        )
+
+
+def _after(name: str, cursor: str, types: Collection[TypeAdapter[Any]]) -> tuple[str | None, ...]:
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         values = parse_json(urlsafe_b64decode(padded).decode())
@@ -95,13 +125,15 @@ def _after(cursor: str, types: Collection[TypeAdapter[Any]]) -> tuple[str, ...]:
         for value, adapter in zip(values, types, strict=True):
             adapter.validate_python(value)
     except (Problem, TypeError, ValueError):
-        _refuse("cursor", "The cursor is not one that a page gave.")
+        refuse(name, "The cursor is not one that a page gave.")
     return tuple(_text(value) for value in values)
 
 
-def _text(value: object) -> str:
+def _text(value: object) -> str | None:
+    if value is None:
+        return None
     return json.dumps(value) if isinstance(value, bool) else str(value)
 
 
-def _refuse(parameter: str, detail: str) -> NoReturn:
+def refuse(parameter: str, detail: str) -> NoReturn:
     raise invalid(Fault(detail, parameter=parameter))

@@ -2,6 +2,7 @@
 
 import logging
 import re
+from urllib.parse import quote, unquote
 from uuid import uuid4
 
 from starlette.datastructures import MutableHeaders
@@ -22,6 +23,17 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _log = logging.getLogger(__name__)
 
 
+def segmented_path(scope: Scope) -> str:
+    """The path, decoded but for `%2F` and `%25`: a slash in a key does not end its segment."""
+    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+    return unquote(re.sub("%(?=2[5Ff])", "%25", raw.decode("latin-1")))
+
+
+def segment_text(segment: str) -> str:
+    """What a segment of such a path says."""
+    return re.sub("%2F", "/", segment, flags=re.IGNORECASE).replace("%25", "%")
+
+
 class Envelope:
     """ASGI middleware around the whole application."""
 
@@ -36,6 +48,7 @@ class Envelope:
         given = dict(scope["headers"]).get(b"x-request-id", b"")
         request_id = given.decode() if _REQUEST_ID.fullmatch(given) else uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
+        scope["path"] = segmented_path(scope)
         started = False
 
         async def send_with_headers(message: Message) -> None:

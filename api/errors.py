@@ -35,12 +35,13 @@ STATUS_OF_SQLSTATE = {
     "08": 503,  # connection
     "28": 503,  # PostgreSQL does not let us in
     "3D000": 503,  # no such database yet
-    "3F000": 503,  # schema, table or column are not built yet
+    "3F000": 503,  # schema, table, column or function are not built yet
     "42P01": 503,
     "42703": 503,
+    "42883": 503,
 }
 
-_NOT_BUILT = ("3F000", "42P01", "42703")
+_NOT_BUILT = ("3F000", "42P01", "42703", "42883")
 # RFC 9110's names; Python's differ between its versions.
 TITLES = {
     401: "Unauthorized",

@@ -12,7 +12,7 @@ from api.cursor import Cursor, Limit, Page, check_parameters, page_body, read_ke
 from api.database import Database, Pool
 from api.errors import Problem, documented
 from api.routes import PREFIX, READING, answer, found
-from api.schemas import NextCursor, Warned, adapter_of
+from api.schemas import MaybeText, MaybeWhole, NextCursor, Warned, adapter_of
 from api.security import Editor, Reader, Subject
 from assay.catalog import Catalog, Column
 from loader.report import (
@@ -47,9 +47,6 @@ _UNLOAD = """
 Each row on which nothing newer stands becomes what it was before the load; the journal has it as
 an edit. The load stays in the list, as `unloaded`, and its file can be loaded again.
 """
-
-MaybeText = Annotated[str | None, WithJsonSchema({"type": "string", "nullable": True})]
-MaybeWhole = Annotated[int | None, WithJsonSchema({"type": "integer", "nullable": True})]
 
 
 class Load(BaseModel):

@@ -6,10 +6,13 @@ JSON text both ways: PostgreSQL takes it apart by the contract's types and makes
 
 # ruff: noqa: S608 - identifiers and expressions are the catalog's, values are bound
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from api import versions
 from api.schemas import is_whole
+from api.versions import quoted
 from assay.catalog import PROVENANCE, Column, Entity, Rule
 
 
@@ -18,8 +21,8 @@ class Plan:
     """Statements of one entity. `$n` below says what is bound.
 
     Pages have columns `items` (JSON array) and `last` (JSON array of key values, null on the
-    last page). Writes have `key` and `body` (JSON object, null for a deletion), no row where the
-    key is unknown; they write the journal too.
+    last page). Writes have `key` and `body` (JSON object, null for a deletion); they write the
+    journal too. No row: the key is unknown.
     """
 
     first_page: str
@@ -28,12 +31,21 @@ class Plan:
     """limit, key to continue after"""
     one: str
     """key"""
+    as_of: str
+    """key, time"""
+    first_versions: str
+    """limit, key"""
+    next_versions: str
+    """limit, key, version to go on below"""
     insert: str
     """document, username, entity's name, rules of severity `warn`"""
     replace: str
     """as insert, and key"""
     patch: str
     """as insert, and key"""
+    revert: str
+    """as replace, with a version in the place of the document; also `is_deletion` of the version,
+    and no row where there is no such version"""
     delete: str
     """key, username, entity's name"""
 
@@ -46,21 +58,23 @@ def plan_of(entity: Entity) -> Plan:
     columns = ", ".join(quoted(column.name) for column in entity.columns)
     returning = f"""
         returning
-            to_jsonb(old) as _before,
-            to_jsonb(new) as _after,
+            to_jsonb(old) - '_transaction_id' as _before,
+            to_jsonb(new) - '_transaction_id' as _after,
             old.{key}::text as _old_key,
             new.{key}::text as _new_key,
             new.*
     """
     # The default of `clock` is drawn while these rows come out of the write, so after any wait
-    # for a lock. Another key is another row: one goes, one comes.
+    # for a lock, and the time is the row's, so both tell of one order. Another key is another
+    # row: one goes, one comes.
     journal = """
         journaled as (
             insert into journal.edits (
-                entity, key, operation, before, after, edited_by, edited_at
+                entity, key, operation, before, after, edited_by, edited_at, cause
             )
             select
-                $3::text, image.key, image.operation, image.before, image.after, $2::text, now()
+                $3::text, image.key, image.operation, image.before, image.after, $2::text,
+                coalesce(written.updated_at, clock_timestamp()), {cause}
             from written
             cross join lateral (
                 select
@@ -75,6 +89,7 @@ def plan_of(entity: Entity) -> Plan:
             ) as image
         )
     """
+    edited = journal.format(cause="null")
     answer = f"""
         select written._new_key as key, row_to_json(answer.*)::text as body
         from written
@@ -88,20 +103,25 @@ def plan_of(entity: Entity) -> Plan:
         )
     """
 
-    def updated(source: str, assign: Callable[[Column], str | None]) -> str:
+    def updated(source: str, assign: Callable[[Column], str | None], name: str = "written") -> str:
         assignments = [f"{quoted(c.name)} = {to}" for c in entity.columns if (to := assign(c))]
+        assignments.append("_transaction_id = pg_current_xact_id()")
         return f"""
-            written as (
+            {name} as (
                 update {table} as target set {", ".join(assignments)} from {source}
                 where target.{key} = $5::text::{key_type}
                 {returning}
             )
         """
 
+    # `clock_timestamp()` stands in the assignments themselves: PostgreSQL computes those again
+    # after a wait for another writer of the row.
     def replaced(column: Column) -> str | None:
+        if column.name in PROVENANCE:
+            return _provenance(column)
         if column.name in entity.key:
             return None if column.is_server_owned else _if_given(column, "proposed", "target")
-        if column.is_server_owned and column.default is None and column.name not in PROVENANCE:
+        if column.is_server_owned and column.default is None:
             return None
         return f"proposed.{quoted(column.name)}"
 
@@ -110,6 +130,16 @@ def plan_of(entity: Entity) -> Plan:
             return _provenance(column)
         return None if column.is_server_owned else _if_given(column, "given", "target")
 
+    def restored(column: Column) -> str | None:
+        if column.name in PROVENANCE:
+            return _provenance(column)
+        return None if column.name in entity.key else f"proposed.{quoted(column.name)}"
+
+    reverted = ", ".join(
+        f"{_provenance(c) if c.name in PROVENANCE else quoted(c.name)} as {quoted(c.name)}"
+        for c in entity.columns
+    )
+
     return Plan(
         first_page=_page(table, columns, key, "true"),
         next_page=_page(table, columns, key, f"{key} > $2::text::{key_type}"),
@@ -117,29 +147,59 @@ def plan_of(entity: Entity) -> Plan:
             select row_to_json(found.*)::text as body
             from (select {columns} from {table} where {key} = $1::text::{key_type}) as found
         """,
-        insert=f"with {_given(entity)}, {proposed}, {inserted}, {journal} {answer}",
+        as_of=versions.as_of(entity),
+        first_versions=versions.page(entity, "true"),
+        next_versions=versions.page(entity, "version < $3::text::bigint"),
+        insert=f"with {_given(entity)}, {proposed}, {inserted}, {edited} {answer}",
         replace=f"""
-            with {_given(entity)}, {proposed}, {updated("proposed", replaced)}, {journal} {answer}
+            with {_given(entity)}, {proposed}, {updated("proposed", replaced)}, {edited} {answer}
         """,
-        patch=f"with {_given(entity)}, {updated('given', patched)}, {journal} {answer}",
+        patch=f"with {_given(entity)}, {updated('given', patched)}, {edited} {answer}",
+        revert=f"""
+            with version as (
+                select image from {versions.function_of(entity)}($5::text)
+                where version = $1::text::bigint
+            ),
+            proposed as (
+                select {reverted}
+                from version
+                cross join lateral {versions.as_row(entity, "version.image")}
+                where version.image is not null
+            ),
+            {updated("proposed", restored, "updated")},
+            inserted as (
+                insert into {table} ({columns})
+                select {columns} from proposed where not exists (select from updated)
+                {returning}
+            ),
+            written as (table updated union all table inserted),
+            {journal.format(cause="'revert to ' || $1::text")},
+            answered as ({answer})
+            select version.image is null as is_deletion, answered.*
+            from version
+            left join answered on true
+        """,
         delete=f"""
             with written as (
                 delete from {table} where {key} = $1::text::{key_type}
                 {returning}
             ),
-            {journal}
+            {edited}
             select _old_key as key, null as body from written
         """,
+    )
+
+
+def warnings_of(entity: Entity) -> str:
+    """What $4 of the writes is: those rules as they are told to people, as JSON."""
+    return json.dumps(
+        [{"name": r.name, "message": r.message, "columns": r.columns} for r in warn_rules(entity)]
     )
 
 
 def warn_rules(entity: Entity) -> tuple[Rule, ...]:
     """The rules that a written row is judged by and may break, in the order of their list."""
     return tuple(rule for rule in entity.rules if rule.severity == "warn" and rule.expression)
-
-
-def quoted(identifier: str) -> str:
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
@@ -203,7 +263,7 @@ def _if_given(column: Column, source: str, otherwise: str) -> str:
 
 
 def _provenance(column: Column) -> str:
-    return {"updated_at": "now()", "updated_by": "$2::text"}[column.name]
+    return {"updated_at": "clock_timestamp()", "updated_by": "$2::text"}[column.name]
 
 
 def _warnings(entity: Entity) -> str:

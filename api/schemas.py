@@ -157,7 +157,18 @@ def _type(data_type: str) -> tuple[Any, dict[str, Any]]:
 
 def adapter_of(column: Column) -> TypeAdapter[Any]:
     """Judges one value of a column, as in keys and cursors."""
-    return TypeAdapter(_type(column.data_type)[0])
+    return type_adapter(column.data_type)
+
+
+def type_adapter(data_type: str) -> TypeAdapter[Any]:
+    """Judges one value of a type of PostgreSQL."""
+    return TypeAdapter(_type(data_type)[0])
+
+
+def nullable(model: type[BaseModel]) -> Any:  # noqa: ANN401 - a type
+    """The model or null, in OpenAPI 3.0, where a reference takes nothing beside it."""
+    reference = {"$ref": f"#/components/schemas/{model.__name__}"}
+    return Annotated[model | None, WithJsonSchema({"allOf": [reference], "nullable": True})]
 
 
 def schema_of(column: Column, *, is_input: bool = False) -> dict[str, Any]:
@@ -187,6 +198,10 @@ class Schemas:
     read: type[BaseModel]
     written: type[BaseModel]
     page: type[BaseModel]
+
+
+MaybeText = Annotated[str | None, WithJsonSchema({"type": "string", "nullable": True})]
+MaybeWhole = Annotated[int | None, WithJsonSchema({"type": "integer", "nullable": True})]
 
 
 def schemas_of(entity: Entity) -> Schemas:

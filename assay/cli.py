@@ -361,10 +361,6 @@ def _only_build(url: str) -> Iterator[None]:
         yield
 
 
-def _user() -> str:
-    return os.environ.get("USER", "assay")
-
-
 @contextmanager
 def _spinner(what: str) -> Iterator[None]:
     with console.status(what):

@@ -1,6 +1,7 @@
 """The API over an invented catalog: one entity with a column of every type, and one source."""
 
 import importlib
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,22 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.security import Tokens
 from api.users import add_user_statement
-from assay.catalog import Catalog, Column, Entity, Rule, SourceColumn, SourceTable
+from assay.catalog import (
+    Catalog,
+    Column,
+    Entity,
+    Rule,
+    SourceColumn,
+    SourceTable,
+    read_catalog,
+)
+from assay.database import upgrade
 from assay.settings import Settings
 from loader.tables import create_raw_tables
+from tests.conftest import ROOT, copy_files
+from tests.warehouse import DATABASE, Invoke, Warehouse, dbt_of
 
-PLATFORM = "".join(
+PLATFORM: tuple[str, ...] = tuple(
     importlib.import_module(f"assay.migrations.versions.{name}").SQL
     for name in ("0001_platform", "0002_history")
 )
@@ -168,6 +180,7 @@ create table curated.gems (
     notes text[] not null,
     updated_at timestamptz not null,
     updated_by text not null,
+    _transaction_id xid8 not null default pg_current_xact_id(),
     constraint gems__one_label unique (label),
     constraint gems__label_short check (octet_length(label) <= 40),
     constraint gems__grade_range check (grade between 1 and 5),
@@ -183,7 +196,8 @@ create table curated.stones (
     operation text,
     "Order ""by"" it" text,
     updated_at timestamptz not null,
-    updated_by text not null
+    updated_by text not null,
+    _transaction_id xid8 not null default pg_current_xact_id()
 );
 """
 
@@ -198,7 +212,8 @@ def database_url(create_database: Callable[..., str]) -> str:
     url = create_database()
     with psycopg.connect(url) as connection:
         connection.execute("create schema raw")
-        connection.execute(PLATFORM)
+        for migration in PLATFORM:
+            connection.execute(migration)
         connection.execute(TABLES)
         create_raw_tables(connection, CATALOG)
         for role in ("reader", "editor", "admin"):
@@ -297,3 +312,67 @@ async def editor(
     database: psycopg.Connection[dict[str, Any]],  # noqa: ARG001 - cleans up
 ) -> httpx.AsyncClient:
     return clients.editor
+
+
+@dataclass
+class Served:
+    """Datasets that dbt built, and the API over them."""
+
+    warehouse: Warehouse
+    app: FastAPI
+    reader: httpx.AsyncClient
+    editor: httpx.AsyncClient
+
+
+@dataclass
+class Datasets:
+    """A project with two datasets, and a database where they are built, to be copied.
+
+    The platform computes the key of one; the key of the other is a text of the client's.
+    """
+
+    folder: Path
+    dbt: Invoke
+    catalog: Catalog
+    template: str
+
+
+@pytest.fixture(scope="session")
+def datasets(
+    tmp_path_factory: pytest.TempPathFactory, create_database: Callable[..., str]
+) -> Iterator[Datasets]:
+    folder = tmp_path_factory.mktemp("datasets")
+    copy_files(folder)
+    dataset = ROOT / "tests" / "e2e" / "dataset"
+    shutil.copytree(dataset, folder / "dbt_project", dirs_exist_ok=True)
+    with dbt_of(folder, folder / "target") as dbt:
+        assert dbt(create_database(name=DATABASE), "parse").success
+        read = read_catalog(folder / "target" / "manifest.json")
+        catalog = Catalog(read.entities, dict(sorted(read.source_tables.items())))
+        url = create_database(name=DATABASE)
+        upgrade(url, catalog)
+        warehouse = Warehouse(url, catalog, folder, dbt, create_database)
+        for role in ("reader", "editor"):
+            warehouse.connection.execute(*add_user_statement(role, PASSWORD, role))
+        warehouse.build()
+        yield Datasets(folder, dbt, catalog, warehouse.save_as("datasets"))
+
+
+@pytest.fixture
+async def served(
+    datasets: Datasets, create_database: Callable[..., str], tokens: Tokens, tmp_path: Path
+) -> AsyncIterator[Served]:
+    url = create_database(datasets.template, DATABASE)
+    warehouse = Warehouse(url, datasets.catalog, tmp_path, datasets.dbt, create_database)
+    settings = Settings(
+        project=datasets.folder, database_url=SecretStr(url), assay_secret=SecretStr(SECRET)
+    )
+    app = create_app(settings, datasets.catalog)
+    ids = {u["username"]: u["user_id"] for u in warehouse.query("select * from auth.users")}
+    async with (
+        app.router.lifespan_context(app),
+        client_of(app, tokens.issue(ids["reader"])) as reader,
+        client_of(app, tokens.issue(ids["editor"])) as editor,
+    ):
+        with warehouse.connection:
+            yield Served(warehouse, app, reader, editor)

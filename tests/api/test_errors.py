@@ -71,7 +71,7 @@ def assert_shape(response: httpx.Response, status: int) -> None:
     assert body["type"] == "urn:assay:problem:" + TITLES[status].lower().replace(" ", "-")
     assert body["status"] == status
     assert body["detail"].endswith(".")
-    assert body["instance"] == response.url.path
+    assert body["instance"] == response.url.raw_path.decode().partition("?")[0]
     assert body["request_id"] == response.headers["x-request-id"]
     for error in body["errors"]:
         assert error["detail"].endswith(".")

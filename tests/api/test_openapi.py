@@ -92,7 +92,9 @@ def test_a_patch_requires_nothing(document: Document) -> None:
 
 
 def test_a_key_and_a_page_have_their_types(document: Document) -> None:
-    (key,) = document["paths"][f"{GEMS}/{{key}}"]["get"]["parameters"]
+    as_of, key = document["paths"][f"{GEMS}/{{key}}"]["get"]["parameters"]
+    assert (as_of["name"], as_of["in"], as_of["required"]) == ("as_of", "query", False)
+    assert as_of["schema"]["format"] == "date-time"
     assert (key["name"], key["in"], key["schema"]["format"]) == ("key", "path", "uuid")
     parameters = {p["name"]: p for p in document["paths"][GEMS]["get"]["parameters"]}
     assert set(parameters) == {"limit", "cursor"}
@@ -103,6 +105,25 @@ def test_a_key_and_a_page_have_their_types(document: Document) -> None:
         200,
         50,
     )
+
+
+def test_history_and_changes_have_the_types_of_the_contract(document: Document) -> None:
+    schemas = document["components"]["schemas"]
+    row = {"allOf": [{"$ref": "#/components/schemas/Gems"}], "nullable": True}
+    version = schemas["GemsVersion"]["properties"]
+    assert {"allOf": version["before"]["allOf"], "nullable": version["after"]["nullable"]} == row
+    assert version["operation"]["enum"] == ["insert", "update", "delete"]
+    assert (version["version"]["type"], version["at"]["format"]) == ("integer", "date-time")
+    change = schemas["GemsChange"]
+    assert change["required"] == ["key", "operation", "row"]
+    assert change["properties"]["operation"]["enum"] == ["upsert", "delete"]
+    changes = document["paths"][f"{GEMS}/changes"]["get"]
+    assert {p["name"] for p in changes["parameters"]} == {"since", "limit"}
+    assert set(schemas["GemsChanges"]["required"]) == {"items", "next", "more"}
+    revert = document["paths"][f"{GEMS}/{{key}}/revert"]["post"]["requestBody"]["content"]
+    schema = revert["application/json"]["schema"]
+    assert schema["required"] == ["version"]
+    assert schema["properties"]["version"]["example"] == 12
 
 
 def test_every_endpoint_but_login_takes_a_token(document: Document) -> None:

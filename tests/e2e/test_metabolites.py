@@ -189,13 +189,17 @@ def test_an_edit_survives_builds(running: tuple[Project, str], api: httpx.Client
     assert api.get(f"{PATH}/{row}").json() == before
 
 
-def requests_of(key: str) -> list[tuple[str, str, dict[str, Any] | None]]:
+def requests_of(key: str, version: int) -> list[tuple[str, str, dict[str, Any] | None]]:
     return [
         ("GET", PATH, None),
         ("POST", PATH, GOOD | {"feature": "methanol", "id_inchi": "InChI=1S/CH4O/c1-2/h2H,1H3"}),
         ("GET", f"{PATH}/{key}", None),
         ("PUT", f"{PATH}/{key}", GOOD),
         ("PATCH", f"{PATH}/{key}", {"method": "LC"}),
+        ("GET", f"{PATH}/{key}?as_of=2999-12-31T00:00:00Z", None),
+        ("GET", f"{PATH}/{key}/history", None),
+        ("POST", f"{PATH}/{key}/revert", {"version": version}),
+        ("GET", f"{PATH}/changes", None),
         ("GET", "/api/v1/loads", None),
         ("GET", "/api/v1/loads/1", None),
         ("GET", "/api/v1/loads/1/rejected", None),
@@ -227,14 +231,15 @@ def bad_tokens(project: Project, good: str) -> dict[str, str]:
 def test_only_a_good_token_opens(running: tuple[Project, str], api: httpx.Client, row: str) -> None:
     """The requests that pass with a good token get 401 without, and with any other."""
     good = api.headers["Authorization"].removeprefix("Bearer ")
+    version = api.get(f"{PATH}/{row}/history").json()["items"][-1]["version"]
     tokens = {"none": None} | bad_tokens(running[0], good)
-    for method, path, body in requests_of(row):
+    for method, path, body in requests_of(row, version):
         for name, token in tokens.items():
             headers = {"Authorization": f"Bearer {token}"} if token else {"Authorization": ""}
             answer = api.request(method, path, json=body, headers=headers)
             assert answer.status_code == 401, (name, method, path)
             assert answer.headers["www-authenticate"].startswith("Bearer")
-    for method, path, body in requests_of(row):
+    for method, path, body in requests_of(row, version):
         assert api.request(method, path, json=body).is_success, (method, path)
     made = next(
         r

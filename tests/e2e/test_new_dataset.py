@@ -59,6 +59,17 @@ def test_dataset_of_sql_and_yaml(project: Project) -> None:
         assert taken.status_code == 409
         assert taken.json()["errors"][0]["detail"] == "Another book has this title."
         assert client.delete("/api/v1/books/10").status_code == 204
+        events = client.get("/api/v1/books/10/history").json()["items"]
+        assert [event["operation"] for event in events] == ["delete", "insert"]
+        odd = client.post("/api/v1/books", json={"isbn": "a/b%", "title": "Odd"})
+        assert client.get(odd.headers["location"]).json()["isbn"] == "a/b%"
+        changes = client.get("/api/v1/books/changes").json()["items"]
+        assert {c["key"]: c["operation"] for c in changes} == {
+            "1": "upsert",
+            "7": "upsert",
+            "10": "delete",
+            "a/b%": "upsert",
+        }
 
 
 # Words of the project's datasets that are also words of the platform or of SQL.

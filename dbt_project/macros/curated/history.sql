@@ -75,8 +75,10 @@
 {%- endmacro %}
 
 {#- Every version of every key: what each event left of its row. Engine columns
-    begin with `_`. `wanted`, a select of keys, limits it to those. -#}
-{% macro versions_sql(contract, ledger, wanted=none) -%}
+    begin with `_`. `wanted`, a select of keys, limits it to those. With `by_index` each
+    raw row is looked up by its number: for one key, since the planner would rather
+    stage the whole source (of 400,000 rows: 4,200 ms instead of 1). -#}
+{% macro versions_sql(contract, ledger, wanted=none, by_index=false) -%}
     {%- set key = key_of(contract)[0] -%}
     {%- set key_type = contract.columns[key].data_type -%}
     {%- set content = content_columns(contract) -%}
@@ -98,8 +100,17 @@
         inner join raw.loads on loads.load_id = ledger.load_id
         inner join journal.accounts
             on accounts.load_id = ledger.load_id and accounts.entity = '{{ contract.name }}'
+        {%- if by_index %}
+        cross join lateral (
+            select {{ content | join(', ') }}
+            from {{ rows_of(contract) }}
+            where _load_id = ledger.load_id and _row_number = ledger.row_number
+            offset 0
+        ) as model
+        {%- else %}
         inner join {{ rows_of(contract) }} as model
             on model._load_id = ledger.load_id and model._row_number = ledger.row_number
+        {%- endif %}
         where
             {%- if wanted %}
             ledger.key in ({{ wanted }}) and
@@ -210,7 +221,7 @@
         )
         language sql stable
         as $versions$
-        " ~ versions_sql(contract, ledger_of(contract), wanted) ~ "
+        " ~ versions_sql(contract, ledger_of(contract), wanted, by_index=true) ~ "
 
         select
             _clock, updated_at, updated_by, _cause,

@@ -1,0 +1,193 @@
+"""What was: the history of each row, the way back, and the feed of changes for other systems."""
+
+import json
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, create_model
+
+from api.body import parse_object, read_body
+from api.cursor import VERSION, Limit, Page, encoded, page_body, read_page, refuse
+from api.database import Pool
+from api.errors import Fault, Problem, documented, invalid, pointer_to
+from api.query import plan_of, warnings_of
+from api.routes import (
+    PREFIX,
+    READING,
+    WRITING,
+    Requests,
+    answer,
+    documented_body,
+    found,
+)
+from api.schemas import MaybeText, NextCursor, Schemas, nullable
+from api.security import Editor, Reader, Subject
+from assay.catalog import Entity
+from assay.changes import BEGINNING, page_of_changes
+
+_TRANSACTION = Annotated[str, StringConstraints(strict=True, pattern="^[0-9]{1,19}$")]
+_POSITION: tuple[TypeAdapter[Any], ...] = (
+    TypeAdapter(_TRANSACTION),
+    TypeAdapter(str),
+    TypeAdapter(_TRANSACTION | None),
+)
+
+Since = Annotated[
+    str, Query(description="`next` of the page before, of now or long ago; empty for all rows.")
+]
+
+
+class Version(BaseModel):
+    """What one event, of a load or an edit, made of a row."""
+
+    version: int = Field(
+        description="Its place in the order of all events.", json_schema_extra={"example": 12}
+    )
+    operation: Literal["insert", "update", "delete"] = Field(
+        json_schema_extra={"example": "update"}
+    )
+    at: datetime
+    by: str = Field(
+        description="The user, or the load and its row.",
+        json_schema_extra={"example": "load 3 row 5"},
+    )
+    cause: MaybeText = Field(description="Of a `revert to 12`, `unload 3` or `rejudge`.")
+
+
+class Change(BaseModel):
+    """A row as it is now, or that it is gone."""
+
+    key: str = Field(description="The row's key as text.")
+    operation: Literal["upsert", "delete"] = Field(json_schema_extra={"example": "upsert"})
+
+
+class Revert(BaseModel):
+    """Which version a row becomes again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: int = Field(
+        description="`version` of an item of its history.", json_schema_extra={"example": 12}
+    )
+
+
+async def _asked_version(request: Request, _subject: Subject) -> str:
+    document = parse_object(await read_body(request, "application/json"))
+    faults = [
+        Fault("There is no such field.", pointer_to(name))
+        for name in document
+        if name not in Revert.model_fields
+    ]
+    try:
+        version = VERSION.validate_python(document.get("version"))
+    except ValueError:
+        faults.append(Fault("The version is a whole number.", "#/version"))
+    if faults:
+        raise invalid(*faults)
+    return str(version)
+
+
+async def _asked_changes(
+    request: Request, _subject: Subject, limit: Limit, since: Since = ""
+) -> Page:
+    return read_page(request, limit, since, _POSITION, "since")
+
+
+def router_of(entity: Entity, schemas: Schemas) -> APIRouter:
+    plan = plan_of(entity)
+    requests = Requests(entity, schemas)
+    changes = page_of_changes(entity)
+    warnings = warnings_of(entity)
+    versions, feed = _pages(schemas.read)
+    router = APIRouter(prefix=f"{PREFIX}/{entity.path}", tags=[entity.title])
+    of_key = {"parameters": [requests.documented_key()]}
+
+    @router.get(
+        "/changes",
+        summary="Follow changes",
+        description=(
+            "For systems that keep a copy: what was written since a cursor, in an order to rely "
+            "on, each row once as it is now. Keep `next` and send it as `since`, at once while "
+            "there is `more`, else whenever you like. A write that is still under way comes with "
+            "a later page, and so does what was written after it."
+        ),
+        responses={200: {"model": feed}, **documented(*READING)},
+    )
+    async def list_changes(
+        page: Annotated[Page, Depends(_asked_changes)], _caller: Reader, database: Pool
+    ) -> Response:
+        row = found(await database.fetch_row(changes, page.limit, *(page.after or BEGINNING)))
+        if not row["is_whole"]:
+            raise Problem(503, "The database was made from a dump: see docs/operations.md.")
+        if not row["is_known"]:
+            refuse("since", "The database was made from a dump since: begin anew, without since.")
+        following, more = json.dumps(encoded(row["next"])), json.dumps(row["more"])
+        return answer(f'{{"items":{row["items"]},"next":{following},"more":{more}}}')
+
+    @router.get(
+        "/{key}/history",  # noqa: FAST003 - read by key_and_page
+        summary="List the versions of a row, the newest first",
+        description="What loads and edits made of it, also of a row that is deleted.",
+        openapi_extra=of_key,
+        responses={200: {"model": versions}, **documented(404, *READING)},
+    )
+    async def list_versions(
+        asked: Annotated[tuple[str, Page], Depends(requests.key_and_page)],
+        _caller: Reader,
+        database: Pool,
+    ) -> Response:
+        key, page = asked
+        sql = plan.next_versions if page.after else plan.first_versions
+        row = found(await database.fetch_row(sql, page.limit, key, *page.after))
+        return answer(page_body(row["items"], row["last"]))
+
+    @router.post(
+        "/{key}/revert",
+        summary="Make a row what it was",
+        description=(
+            "A new edit, with all columns as that version has them; a deleted row comes back "
+            "under its key. Today's rules hold."
+        ),
+        openapi_extra={**of_key, **documented_body(Revert, "application/json")},
+        responses={200: {"model": schemas.written}, **documented(404, *WRITING)},
+    )
+    async def revert_row(
+        key: Annotated[str, Depends(requests.key)],
+        version: Annotated[str, Depends(_asked_version)],
+        caller: Editor,
+        database: Pool,
+    ) -> Response:
+        values = (version, caller.username, entity.name, warnings, key)
+        row = found(await database.fetch_row(plan.revert, *values))
+        if row["is_deletion"]:
+            detail = f"Version {version} is a deletion: DELETE the row instead."
+            raise invalid(Fault(detail, "#/version"))
+        return answer(row["body"])
+
+    return router
+
+
+def _pages(row: type[BaseModel]) -> tuple[type[BaseModel], type[BaseModel]]:
+    """Pages of versions and of changes."""
+    maybe_row: Any = nullable(row)
+    name = row.__name__
+    version = create_model(
+        f"{name}Version",
+        __base__=Version,
+        before=(maybe_row, Field(description="Null for an insert.")),
+        after=(maybe_row, Field(description="What the event left; null for a deletion.")),
+    )
+    change = create_model(
+        f"{name}Change",
+        __base__=Change,
+        row=(maybe_row, Field(description="Null for a deletion.")),
+    )
+    versions = create_model(f"{name}Versions", items=(list[version], ...), next=(NextCursor, ...))  # type: ignore[valid-type]
+    changes = create_model(
+        f"{name}Changes",
+        items=(list[change], ...),  # type: ignore[valid-type]
+        next=(str, Field(description="Keep it: the next `since`.")),
+        more=(bool, Field(description="Whether there is more now.")),
+    )
+    return versions, changes

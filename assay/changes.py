@@ -1,0 +1,81 @@
+"""The feed of changes: how other systems follow a curated table, each at its own pace.
+
+A row carries the transaction that wrote it last, and a deletion stands in the journal. A reader
+takes what was written by transactions below `pg_snapshot_xmin`: they and all older ones are over.
+So a transaction that is still running is seen by a later read, never missed, and what came after
+it waits with it. What a reader gets is the row as it is, once for all changes since.
+
+Parameters are PostgreSQL's own (`$1`), so psycopg (by a `RawCursor`) and asyncpg run the same text.
+"""
+
+# ruff: noqa: S608 - identifiers are the catalog's and quoted, values are bound
+
+from psycopg import sql
+
+from assay.catalog import Entity
+
+BEGINNING = ("0", "", None)
+"""$2 to $4 of the first read."""
+
+
+def page_of_changes(entity: Entity) -> str:
+    """Changes of an entity, in the order in which readers may rely on them.
+
+    $1 limit; $2 to $4 where to go on, as text: BEGINNING, or the values of `next` of the page
+    before. Columns: `items`, a JSON array of {key, operation, row}; `next`, a JSON array to keep;
+    `more`, whether there is more now; `is_known`, false where the position is of another database,
+    from whose dump this one was made; `is_whole`, false where rows still carry transactions of
+    that one (docs/operations.md tells the remedy).
+
+    One statement, so all of it is of one snapshot. `until` is found with the first page and kept
+    while there are more: so a reader comes to an end, however much is written meanwhile.
+    """
+    changes = sql.Identifier("staging", f"{entity.name}__changes").as_string()
+    # bytes, so that a position means the same under another collation
+    order = 'transaction_id, key collate "C"'
+    return f"""
+        with bounds as (
+            select
+                pg_snapshot_xmin(pg_current_snapshot()) as over,
+                least($4::text::xid8, pg_snapshot_xmin(pg_current_snapshot())) as until
+        ),
+        page as (
+            select transaction_id, key, image, row_number() over (order by {order}) as place
+            from {changes}
+            where
+                ({order}) >= ($2::text::xid8, $3::text)
+                and transaction_id < (select until from bounds)
+            order by {order}
+            limit $1::integer + 1
+        )
+        select
+            (
+                select coalesce(
+                    json_agg(
+                        json_build_object(
+                            'key', key,
+                            'operation', case when image is null then 'delete' else 'upsert' end,
+                            'row', image
+                        )
+                        order by place
+                    ),
+                    '[]'
+                )::text
+                from page
+                where place <= $1::integer
+            ) as items,
+            coalesce(following.position, json_build_array(bounds.until::text, '', null))::text
+                as next,
+            following.position is not null as more,
+            $2::text::xid8 <= bounds.over as is_known,
+            not exists (
+                select from {changes} where transaction_id > pg_snapshot_xmax(pg_current_snapshot())
+            ) as is_whole
+        from bounds
+        left join (
+            select json_build_array(transaction_id::text, key, bounds.until::text) as position
+            from page
+            cross join bounds
+            where place > $1::integer
+        ) as following on true
+    """
