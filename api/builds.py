@@ -53,8 +53,12 @@ class Job:
     line: bytes
     asked_at: float = field(default_factory=time.monotonic)
     committed: asyncio.Future[Commitment | None] = field(default_factory=_future)
-    """None once the job ended without a load."""
     outcome: asyncio.Future[Outcome] = field(default_factory=_future)
+
+    async def loaded(self) -> Commitment | None:
+        """The load, once it is committed; None once the job ended without one."""
+        # A request that is cancelled takes nothing of the job with it.
+        return await asyncio.shield(self.committed)
 
     async def ended(self, after: float | None = None) -> Outcome:
         """The outcome, or that it is running that many seconds after it was asked for."""

@@ -120,7 +120,7 @@ def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> APIRouter
                 user=caller.username,
                 force=asked.force,
             )
-            load = await job.committed
+            load = await job.loaded()
             if load is None:
                 outcome = await job.ended()
             else:

@@ -298,6 +298,20 @@ async def test_uploads_at_once_come_one_after_another(client: httpx.AsyncClient)
     assert sum(a.json()["entities"][0]["new"] for a in answers) == 6
 
 
+async def test_a_request_that_is_cancelled_leaves_the_job_and_those_after_it(
+    client: httpx.AsyncClient, query: Query, served: FastAPI, hold: Callable[..., Any]
+) -> None:
+    held = hold(LOAD)
+    await client.put(PATH, **form(b"a,b\n"))  # the worker is warm
+    upload = asyncio.create_task(client.put(PATH, **form(csv_of("a"))))
+    await until(lambda: query("select 1 from pg_stat_activity where wait_event = 'advisory'"))
+    upload.cancel()
+    held.close()
+    other = await client.put(PATH, **form(csv_of("b", cas=CAS[1:]), "other.csv"))
+    assert (other.status_code, other.json()["file_name"]) == (200, "other.csv")
+    assert not served.state.builder._turn.locked()  # noqa: SLF001
+
+
 # ---------- faults
 
 
@@ -577,7 +591,7 @@ async def test_the_end_of_the_server_waits_for_the_running_job_only(
     running, waiting = (
         builder.submit("upload", **file(tmp_path / name, csv_of(name))) for name in ("a", "b")
     )
-    assert await running.committed
+    assert await running.loaded()
     closing = asyncio.create_task(builder.close())
     await asyncio.sleep(0.2)
     assert not closing.done()
@@ -585,7 +599,7 @@ async def test_the_end_of_the_server_waits_for_the_running_job_only(
     await closing
     assert (await running.ended()).status == "done"
     assert (await waiting.ended()).status == "died"
-    assert await waiting.committed is None
+    assert await waiting.loaded() is None
     assert len(query("table raw.loads")) == 1
 
 
@@ -597,7 +611,7 @@ async def test_the_end_of_the_server_does_not_wait_for_ever(
     builder = Builder(served.state.builder._settings)  # noqa: SLF001
     hold(BUILD)
     job = builder.submit("upload", **file(tmp_path / "a", csv_of("a")))
-    assert await job.committed
+    assert await job.loaded()
     await builder.close()
     assert (await job.ended()).status == "died"
     assert builder._process  # noqa: SLF001

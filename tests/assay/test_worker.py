@@ -15,11 +15,15 @@ from typing import Any
 import psycopg
 import pytest
 
+from assay.catalog import Catalog, Entity
 from assay.dbt import operation
 from assay.settings import Settings
 from assay.worker import Worker, work
+from loader.errors import LoadError
 from tests.conftest import ROOT
+from tests.loader.conftest import THINGS, column, source
 
+OTHERS = source("others", column("other"))
 HEADER = "Features,Identification_level,ID_InChI,CAS_number,Method,Sample Data\n"
 
 
@@ -195,3 +199,20 @@ def test_jobs_that_cannot_be_done(
 
 def test_arguments_are_yaml_in_ascii() -> None:
     assert operation("m", a="\N{GRINNING FACE}\n")[-1] == '{"a": "\\U0001f600\\n"}'
+
+
+def test_the_header_decides_among_the_sources_of_an_entity(built: tuple[Path, str]) -> None:
+    """Source tables that feed other entities are not looked at."""
+    worker = Worker(Settings(project=built[0]), print)
+    tables = {s.name: s for s in (THINGS, source("orders", column("order")), OTHERS)}
+    fed = ("shop.orders", "shop.things")
+    entity = Entity("things", "curated", "things", "", "", None, ("thing",), (), (), fed)
+    worker._catalog = Catalog({"things": entity}, tables)  # noqa: SLF001
+    path = built[0] / "sent.csv"
+    file = {"path": str(path), "file_name": "mine.csv"}
+    path.write_text("Thing Name,Colour,Other\n")
+    assert worker._source_table("things", file) is THINGS  # noqa: SLF001
+    path.write_text("Other\n")
+    with pytest.raises(LoadError, match=r"^mine.csv: the headers fit no source table") as refused:
+        worker._source_table("things", file)  # noqa: SLF001
+    assert "shop.others" not in str(refused.value)
