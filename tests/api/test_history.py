@@ -471,4 +471,4 @@ async def test_a_column_is_younger_than_the_version(served: Served, datasets: Da
     reverted = await served.editor.post(f"{url}/revert", json={"version": newest["version"]})
     assert reverted.json()["page_count"] == 1
     assert json.loads(reverted.text)["isbn"] == "1"
-    assert built.catalog.entities["books"].columns_by_name["page_count"].default == "1"
+    assert datasets.catalog.entities["books"].columns_by_name["page_count"].default == "1"
