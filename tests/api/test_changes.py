@@ -290,6 +290,7 @@ class Storm:
     served: Served
     dice: random.Random
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
+    has_built_all: asyncio.Event = field(default_factory=asyncio.Event)
     """No new work begins."""
     is_done: asyncio.Event = field(default_factory=asyncio.Event)
     """All work is committed."""
@@ -339,6 +340,8 @@ class Storm:
         """Loads, builds, full refreshes and unloads, one after another."""
         while not self.is_over.is_set():
             await asyncio.to_thread(self._build)
+            if len(self.built) == len(KINDS):
+                self.has_built_all.set()
 
     def _build(self) -> None:
         warehouse = self.served.warehouse
@@ -415,8 +418,7 @@ async def test_no_reader_misses_or_repeats_a_change(served: Served) -> None:
             tasks.create_task(reader.read(storm))
         working = [tasks.create_task(worker) for worker in workers]
         await asyncio.sleep(SECONDS)
-        while len(storm.built) < len(KINDS):  # on a slow machine
-            await asyncio.sleep(0.1)
+        await storm.has_built_all.wait()  # on a slow machine
         storm.is_over.set()
         await asyncio.wait(working)
         storm.is_done.set()

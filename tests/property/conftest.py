@@ -1,6 +1,5 @@
 """A warehouse that is built and has an editor, to begin each history from, and the API over it."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,6 +43,4 @@ def new_system(
     )
     tokens = Tokens(SECRET)
     api = Api(create_app(settings, catalog), lambda: tokens.issue(user_id))
-    manifest = json.loads((target / "manifest.json").read_text())
-    can_unload = "macro.assay.unload" in manifest["macros"]
-    return lambda: System(new_warehouse(built), api, can_unload=can_unload)
+    return lambda: System(new_warehouse(built), api)

@@ -4,7 +4,7 @@ import asyncio
 import csv
 import json
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -39,11 +39,6 @@ class Api:
         self._runner: asyncio.Runner
         self._client: httpx.AsyncClient
 
-    def serves(self, path: str) -> bool:
-        """Whether there is an endpoint of this path below a metabolite."""
-        return f"{METABOLITES}/{{key}}/{path}" in self._paths
-
-    @contextmanager
     def run(self) -> Iterator[None]:
         """While its database is there."""
         with asyncio.Runner() as self._runner:
@@ -75,19 +70,10 @@ class Api:
 class System:
     """One database of one history. Everything that changes it goes the way of the product."""
 
-    can_revert: bool
-    """Guards: the rules of the test that need `POST /{key}/revert` and `GET /{key}/history`, or
-    the operation `unload`, wait until the project has them."""
-    can_unload: bool
-
-    def __init__(
-        self, new_warehouse: AbstractContextManager[Warehouse], api: Api, *, can_unload: bool
-    ) -> None:
+    def __init__(self, new_warehouse: AbstractContextManager[Warehouse], api: Api) -> None:
         self._stack = ExitStack()
         self.warehouse = self._stack.enter_context(new_warehouse)
         self.api = api
-        self.can_revert = api.serves("revert")
-        self.can_unload = can_unload
         self._stack.enter_context(api.run())
 
     def close(self) -> None:
