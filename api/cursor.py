@@ -17,18 +17,21 @@ from api.schemas import base_type, type_adapter
 from assay.catalog import Column
 
 MAX_LIMIT = 200
-_LIMIT = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 50}
+_DEFAULT_LIMIT = 50
 _IN_QUOTES = ("text", "uuid", "date", "timestamptz")
 
-# Text, and judged by `read_page`: FastAPI would go on to the next dependency after a wrong one.
-Limit = Annotated[
-    str,
-    Query(
-        default_factory=lambda: str(_LIMIT["default"]),
+
+def limit_up_to(maximum: int) -> Any:  # noqa: ANN401 - so FastAPI types it
+    """Text, and judged by `read_page`: FastAPI would go on to the next dependency after a fault."""
+    schema = {"type": "integer", "minimum": 1, "maximum": maximum, "default": _DEFAULT_LIMIT}
+    return Query(
+        default_factory=lambda: str(_DEFAULT_LIMIT),
         description="Rows on a page.",
-        json_schema_extra=_LIMIT,
-    ),
-]
+        json_schema_extra=schema,
+    )
+
+
+Limit = Annotated[str, limit_up_to(MAX_LIMIT)]
 Cursor = Annotated[str, Query(description="`next` of the page before; empty for the first page.")]
 
 
@@ -50,6 +53,7 @@ def read_page(
     cursor: str,
     types: Collection[TypeAdapter[Any]],
     name: str = "cursor",
+    maximum: int = MAX_LIMIT,
 ) -> Page:
     """The page that a query asks for; the cursor, a parameter of this name, has such values.
 
@@ -57,8 +61,8 @@ def read_page(
         Problem: 422.
     """
     check_parameters(request, "limit", name)
-    if not re.fullmatch("[0-9]{1,3}", limit) or not 1 <= int(limit) <= MAX_LIMIT:
-        refuse("limit", f"The limit is a whole number from 1 to {MAX_LIMIT}.")
+    if not re.fullmatch("[0-9]{1,5}", limit) or not 1 <= int(limit) <= maximum:
+        refuse("limit", f"The limit is a whole number from 1 to {maximum}.")
     return Page(int(limit), _after(name, cursor, types) if cursor else ())
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, create_model
 
 from api.body import parse_object, read_body
-from api.cursor import VERSION, Limit, Page, encoded, page_body, read_page, refuse
+from api.cursor import VERSION, Page, encoded, limit_up_to, page_body, read_page, refuse
 from api.database import Pool
 from api.errors import Fault, Problem, documented, invalid, pointer_to
 from api.query import plan_of, warnings_of
@@ -33,6 +33,9 @@ _POSITION: tuple[TypeAdapter[Any], ...] = (
     TypeAdapter(_TRANSACTION | None),
 )
 
+# A page of a large table costs one look at all its rows, however long the page is.
+_MAX_CHANGES = 10_000
+LongLimit = Annotated[str, limit_up_to(_MAX_CHANGES)]
 Since = Annotated[
     str, Query(description="`next` of the page before, of now or long ago; empty for all rows.")
 ]
@@ -89,9 +92,9 @@ async def _asked_version(request: Request, _subject: Subject) -> str:
 
 
 async def _asked_changes(
-    request: Request, _subject: Subject, limit: Limit, since: Since = ""
+    request: Request, _subject: Subject, limit: LongLimit, since: Since = ""
 ) -> Page:
-    return read_page(request, limit, since, _POSITION, "since")
+    return read_page(request, limit, since, _POSITION, "since", _MAX_CHANGES)
 
 
 def router_of(entity: Entity, schemas: Schemas) -> APIRouter:

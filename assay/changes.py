@@ -31,6 +31,10 @@ def page_of_changes(entity: Entity) -> str:
     while there are more: so a reader comes to an end, however much is written meanwhile.
     """
     changes = sql.Identifier("staging", f"{entity.name}__changes").as_string()
+    table = sql.Identifier(entity.schema, entity.table).as_string()
+    columns = ", ".join(sql.Identifier(c.name).as_string() for c in entity.columns)
+    key = entity.columns_by_name[entity.key[0]]
+    is_row = f"{sql.Identifier(key.name).as_string()} = page.key::{key.data_type}"
     # bytes, so that a position means the same under another collation
     order = 'transaction_id, key collate "C"'
     return f"""
@@ -40,13 +44,15 @@ def page_of_changes(entity: Entity) -> str:
                 least($4::text::xid8, pg_snapshot_xmin(pg_current_snapshot())) as until
         ),
         page as (
-            select transaction_id, key, image, row_number() over (order by {order}) as place
-            from {changes}
-            where
-                ({order}) >= ($2::text::xid8, $3::text)
-                and transaction_id < (select until from bounds)
-            order by {order}
-            limit $1::integer + 1
+            select *, row_number() over (order by {order}) as place
+            from (
+                select * from {changes}
+                where
+                    ({order}) >= ($2::text::xid8, $3::text)
+                    and transaction_id < (select until from bounds)
+                order by {order}
+                limit $1::integer + 1
+            ) as first
         )
         select
             (
@@ -54,14 +60,18 @@ def page_of_changes(entity: Entity) -> str:
                     json_agg(
                         json_build_object(
                             'key', key,
-                            'operation', case when image is null then 'delete' else 'upsert' end,
-                            'row', image
+                            'operation', case when found is null then 'delete' else 'upsert' end,
+                            'row', found
                         )
                         order by place
                     ),
                     '[]'
                 )::text
                 from page
+                left join lateral (
+                    select row_to_json(curated.*) as found
+                    from (select {columns} from {table} where {is_row}) as curated
+                ) as rows on true
                 where place <= $1::integer
             ) as items,
             coalesce(following.position, json_build_array(bounds.until::text, '', null))::text

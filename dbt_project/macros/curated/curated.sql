@@ -42,7 +42,6 @@
         {%- do drop_outdated_constraints(contract, relation) -%}
     {%- endif -%}
     {%- do add_missing_constraints(contract, relation, is_new) -%}
-    {%- do add_index_of_changes(contract, relation) -%}
     {%- do define_versions(contract) -%}
     {%- do adapter.commit() -%}
 

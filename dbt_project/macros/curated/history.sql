@@ -209,8 +209,8 @@
     staging.{{ contract.name }}__changes
 {%- endmacro %}
 
-{#- What the API asks of history: the versions of one key, by its text, and the feed
-    of changes, one row per key that ever changed: the row as it is, or that it is gone. -#}
+{#- What the API asks of history: the versions of one key, by its text; and which keys
+    were written or deleted by which transaction, for the feed of changes. -#}
 {% macro define_versions(contract) -%}
     {%- set key = key_of(contract)[0] -%}
     {%- set wanted = 'select $1::' ~ contract.columns[key].data_type -%}
@@ -233,18 +233,12 @@
         $versions$
     ") -%}
     {%- do define_view(changes_of(contract), "
-        select
-            _transaction_id as transaction_id,
-            " ~ key ~ "::text as key,
-            (
-                select to_jsonb(image)
-                from (select curated." ~ contract.columns.keys() | join(', curated.') ~ ") as image
-            ) as image
-        from " ~ contract.schema ~ "." ~ contract.alias ~ " as curated
+        select _transaction_id as transaction_id, " ~ key ~ "::text as key
+        from " ~ contract.schema ~ "." ~ contract.alias ~ "
 
         union all
 
-        select gone.transaction_id, gone.key, null
+        select gone.transaction_id, gone.key
         from (
             select transaction_id, key from journal.edits
             where entity = '" ~ contract.name ~ "' and operation = 'delete'

@@ -60,19 +60,6 @@
     _transaction_id xid8 not null default pg_current_xact_id()
 {%- endmacro %}
 
-{#- The order of the feed of changes, so that a page of it reads no more than the page
-    (`assay/changes.py` asks for just this order). `create index if not exists` would
-    wait for writers before it looks. -#}
-{% macro add_index_of_changes(contract, relation) -%}
-    {%- set index = contract.alias ~ '__changes' -%}
-    {%- do execute_sql(
-        'create index ' ~ index ~ ' on ' ~ relation ~ ' (_transaction_id, ('
-        ~ key_of(contract)[0] ~ '::text) collate "C")'
-    ) if query(
-        "select to_regclass('" ~ relation.schema ~ '.' ~ index ~ "') is null"
-    )[0][0] -%}
-{%- endmacro %}
-
 {#- {column: type} of a table; empty where there is none. -#}
 {% macro columns_of(relation) -%}
     {{ return(dict(query("
