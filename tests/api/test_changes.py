@@ -200,7 +200,7 @@ async def test_a_wrong_cursor_is_422(reader: httpx.AsyncClient, values: tuple[An
     assert [e["parameter"] for e in response.json()["errors"]] == ["since"]
 
 
-@pytest.mark.parametrize("query", ["cursor=", "limit=0", "limit=201", "since=&since=", "since=x"])
+@pytest.mark.parametrize("query", ["cursor=", "limit=0", "limit=10001", "since=&since=", "since=x"])
 async def test_a_wrong_parameter_is_422(reader: httpx.AsyncClient, query: str) -> None:
     assert (await reader.get(f"/api/v1/gems/changes?{query}")).status_code == 422
 
