@@ -47,11 +47,12 @@ class Page:
     after: tuple[str | None, ...]
 
 
-def read_page(
+def read_page(  # noqa: PLR0913 - a page has these parts
     request: Request,
     limit: str,
     cursor: str,
     types: Collection[TypeAdapter[Any]],
+    *,
     name: str = "cursor",
     maximum: int = MAX_LIMIT,
 ) -> Page:

@@ -94,7 +94,7 @@ async def _asked_version(request: Request, _subject: Subject) -> str:
 async def _asked_changes(
     request: Request, _subject: Subject, limit: LongLimit, since: Since = ""
 ) -> Page:
-    return read_page(request, limit, since, _POSITION, "since", _MAX_CHANGES)
+    return read_page(request, limit, since, _POSITION, name="since", maximum=_MAX_CHANGES)
 
 
 def router_of(entity: Entity, schemas: Schemas) -> APIRouter:

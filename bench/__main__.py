@@ -9,7 +9,14 @@ import sys
 from bench import generate
 from bench.measure import say
 from bench.project import temporary_project
-from bench.steps import Steps, measure_assay, measure_from_nothing, measure_peers, prepare
+from bench.steps import (
+    Steps,
+    measure_assay,
+    measure_from_nothing,
+    measure_peers,
+    measure_uploads,
+    prepare,
+)
 from bench.table import Ratio, print_machine, print_ratios, print_steps
 
 NOTES = """
@@ -45,6 +52,7 @@ def main() -> int:
         print_machine(project.url)
         print(f"{rows:,} rows, {large.stat().st_size / 1e6:.0f} MB", flush=True)
         steps |= measure_assay(project, large, rows, arguments.rounds)
+        steps |= measure_uploads(project)
         steps |= measure_peers(project, small, peer_rows, factor, arguments.rounds)
         with temporary_project() as fresh:
             steps |= measure_from_nothing(fresh, small, peer_rows)
@@ -78,6 +86,9 @@ def compare(steps: Steps) -> list[Ratio]:
             "1,000 rows into the full table / into an empty one",
             best["into many"] / best["into none"],
             at_most=1.5,
+        ),
+        Ratio(
+            "upload of 16 rows to a warm server, seconds", max(steps["upload"].seconds), at_most=2
         ),
         Ratio("ORM scaled / load + build", best["orm scaled"] / assay, at_least=2.5),
         Ratio("dlt scaled / load + build", best["dlt scaled"] / assay, at_least=3),

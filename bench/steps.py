@@ -87,6 +87,17 @@ def measure_assay(project: Project, file: Path, rows: int, rounds: int) -> Steps
     }
 
 
+def measure_uploads(project: Project) -> Steps:
+    """Small files sent to a server that is warm."""
+    say("uploads")
+    project.reset()
+    run = project.python("bench.upload", project.folder)
+    seconds = [float(line) for line in run.output.splitlines()]
+    return {
+        "upload": Step("upload of 16 rows, warm server", seconds, note="answered with its report")
+    }
+
+
 def load_few(project: Project, rows: int) -> list[float]:
     """Load and build a small file, new each time, into a table of so many rows."""
     manifest = project.folder / "target" / "manifest.json"
