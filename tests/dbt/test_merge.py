@@ -176,6 +176,25 @@ def test_identifier_freed_by_the_same_load_is_taken(warehouse: Warehouse) -> Non
     assert rebuild_changes_nothing(warehouse)
 
 
+def test_claim_of_what_curated_fills_in(warehouse: Warehouse) -> None:
+    """Who claims the InChI of a row that leaves it out is wrong, and does not take it along."""
+    warehouse.load(row("a", 0))
+    warehouse.build()
+    load_id = warehouse.load(row("b", 0), row("a", -1, "2", cas="74-82-8"), name="next.csv")
+    warehouse.build()
+    assert warehouse.rejected(load_id) == {2: ["one_feature_per_inchi"]}
+    assert warehouse.query(STATE) == [
+        {
+            "feature": "a",
+            "method": "GC",
+            "id_inchi": INCHI[0],
+            "cas_number": "74-82-8",
+            "value": "2",
+        }
+    ]
+    assert rebuild_changes_nothing(warehouse)
+
+
 def test_pending_loads_are_taken_in_order(warehouse: Warehouse) -> None:
     """Several loads that wait are merged one after another, each with an account of its own."""
     first = warehouse.load(row("a", 0), name="1.csv")

@@ -106,12 +106,22 @@
     and change what a row was judged by. `merge` settles them. -#}
 {% macro judge_against_curated(contract, relation) -%}
     {%- set staged = staged_of(contract) -%}
-    {%- if fill(contract, relation, staged) -%}
-        {#- what was filled in was not judged together with the row yet -#}
-        {%- do judge_rows(contract, staged, 'doubts', 'where _is_filled') -%}
-        {%- do judge_groups(contract, staged, 'doubts') -%}
-    {%- endif -%}
+    {%- set filled = fill(contract, relation, staged) -%}
     {%- do doubt(contract, relation, staged) -%}
+    {%- if filled -%}
+        {#- What was filled in was not judged together with the row yet; but a row that
+            claims what curated holds does not take the row of the holder with it. -#}
+        {%- do judge_rows(contract, staged, 'doubts', 'where _is_filled') -%}
+        {%- do execute_sql(
+            'create temporary table doubted on commit drop as select distinct row_number from doubts'
+        ) -%}
+        {%- do judge_groups(
+            contract,
+            '(select * from ' ~ staged ~ ' where _row_number not in (table doubted))',
+            'doubts'
+        ) -%}
+        {%- do execute_sql('drop table doubted') -%}
+    {%- endif -%}
 {%- endmacro %}
 
 {#- A null in a later load does not erase what depends on the row's key or another
@@ -257,7 +267,7 @@
 {#- What occurs more than once: nearly nothing, found by one hash aggregate. -#}
 {% macro repeated(staged, columns) -%}
     select {{ columns }}
-    from {{ staged }}
+    from {{ staged }} as staged
     where {{ columns | replace(', ', ' is not null and ') }} is not null
     group by {{ columns }}
     having count(*) > 1
@@ -278,7 +288,7 @@
                 case when min({{ differing }}) <> max({{ differing }}) then '{{ rule }}' end
                 {%- endfor %}
             ], null) as rules
-        from {{ staged }}
+        from {{ staged }} as staged
         inner join (
             {#- the key's were counted before #}
             {{- 'table repeated_keys' if columns == key else repeated(staged, columns) }}
