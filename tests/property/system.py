@@ -39,6 +39,7 @@ class Api:
         self._runner: asyncio.Runner
         self._client: httpx.AsyncClient
 
+    @contextmanager
     def run(self) -> Iterator[None]:
         """While its database is there."""
         with asyncio.Runner() as self._runner:
