@@ -391,8 +391,11 @@ def _record_failure(conninfo: str, request: _Request, error: BaseException) -> N
         sentence = str(error)
     elif isinstance(error, KeyboardInterrupt | SystemExit):
         sentence = f"{request.file_name}: the load was interrupted."
+    elif isinstance(error, psycopg.Error):
+        sentence = f"{request.file_name}: the database did not take it, or went away."
     else:
-        sentence = f"{request.file_name}: {error or type(error).__name__}".strip()
+        # its own words are for the log, not for readers of the list of loads
+        sentence = f"{request.file_name}: the load failed; the log has the cause."
     sentence = sentence.replace("\0", "")
     # A connection of its own: the load's may be broken.
     with suppress(psycopg.Error), psycopg.connect(conninfo, autocommit=True) as connection:

@@ -3,10 +3,12 @@
 import datetime as dt
 import hashlib
 import html
+import lzma
 import re
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -23,6 +25,8 @@ MAX_UNPACKED = 200 * 1000 * 1000
 MAX_ENTRIES = 1000
 MAX_CELLS = 20 * 1000 * 1000
 """Cells between the first and the last of a sheet: Calamine has memory for the empty ones, too."""
+MAX_ROW, MAX_COLUMN = 1_048_576, 16_384
+"""The last place of a sheet, XFD1048576."""
 MAX_HEADER_ROW = 50
 """The header stands in one of these first rows."""
 
@@ -32,7 +36,13 @@ _BLOCK = 1 << 20
 _CELL = re.compile(rb"<(?:\w+:)?c\b([^>]*[^>/])>(.*?)</(?:\w+:)?c>", re.DOTALL)
 _VALUE = re.compile(rb"<(?:\w+:)?v\b[^>]*>([^<]+)<")
 _FORMULA = re.compile(rb"<(?:\w+:)?f[\s/>]")
-_PLACE = re.compile(rb"""\br=["']([A-Z]{1,3})(\d{1,7})["']""")
+_PLACE = re.compile(rb"""\br\s*=\s*["']([A-Z]{1,3})(\d{1,7})["']""")
+# Calamine takes memory for all rows and columns that the references of cells and rows span, and
+# ends the process where there is none: so each is read, however it is written.
+_REFERENCE = re.compile(
+    rb"""<(?:\w+:)?(?:c|row)\b(?:[^>"']|"[^"]*"|'[^']*')*?\sr\s*=\s*(?:"([^"]*)"|'([^']*)')"""
+)
+_REFERENCE_FORM = re.compile(rb"([A-Z]{0,3})([0-9]{1,7})")
 _TYPE = re.compile(rb"""\bt=["'](\w+)["']""")
 _ATTRIBUTE = re.compile(r"""([\w:]+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
 
@@ -52,10 +62,8 @@ class Workbook:
         self._heads: dict[str, list[list[str]]] = {}
         self._latest: tuple[str, python_calamine.CalamineSheet] | None = None
         _check_zip(path)
-        try:
+        with _damage_told():
             self._workbook = python_calamine.CalamineWorkbook.from_path(path)
-        except python_calamine.CalamineError as error:
-            raise _damaged(error) from None
         self._parts = _find_parts(path)
         self.names = [
             sheet.name
@@ -95,7 +103,7 @@ class Workbook:
         errors = self._errors(layout)
         error = next(errors, None)
         # Rows above the first one with text are yielded, columns left of it are not.
-        for row, cells in enumerate(sheet.iter_rows(), start=1):
+        for row, cells in enumerate(_rows(sheet), start=1):
             if row <= layout.row:
                 continue
             fields = left + [to_text(cell) for cell in cells]
@@ -110,7 +118,7 @@ class Workbook:
     def _layout(self, name: str, source_table: SourceTable) -> Layout:
         if name not in self._heads:
             sheet, left = self._sheet(name)
-            rows = islice(sheet.iter_rows(), MAX_HEADER_ROW)
+            rows = islice(_rows(sheet), MAX_HEADER_ROW)
             self._heads[name] = [left + [to_text(cell) for cell in row] for row in rows]
         layouts = [
             match_headers(source_table, cells, row)
@@ -126,10 +134,8 @@ class Workbook:
         if self._latest is None or self._latest[0] != name:
             self._latest = None  # makes room
             self._measure(name)
-            try:
+            with _damage_told():
                 self._latest = (name, self._workbook.get_sheet_by_name(name))
-            except python_calamine.CalamineError as error:
-                raise _damaged(error) from None
         sheet = self._latest[1]
         return sheet, [""] * (sheet.start or (0, 0))[1]
 
@@ -137,10 +143,16 @@ class Workbook:
         """Refuse a sheet with few cells far apart, for which memory may not suffice."""
         height, columns = 0, {b"A"}
         for block in self._blocks(name):
-            places = _PLACE.findall(block)
-            columns.update(column for column, _ in places)
-            height = max(height, max((int(row) for _, row in places), default=0))
-        if height * max(map(_column_number, columns)) > MAX_CELLS:
+            for quoted in _REFERENCE.findall(block):
+                place = _REFERENCE_FORM.fullmatch(quoted[0] or quoted[1])
+                if place is None:
+                    raise _damaged("a cell is at no place of a sheet")
+                columns.add(place[1] or b"A")
+                height = max(height, int(place[2]))
+        width = max(map(_column_number, columns))
+        if height > MAX_ROW or width > MAX_COLUMN:
+            raise _damaged("a cell is at no place of a sheet")
+        if height * width > MAX_CELLS:
             raise LoadError(
                 f"the sheet {name!r} has cells far below or far right of its data",
                 remedy="remove the rows and columns outside the data, or save the sheet as CSV",
@@ -183,7 +195,11 @@ class Workbook:
 
     def _blocks(self, name: str) -> Iterator[bytes]:
         """The XML of a sheet in blocks of whole rows."""
-        with zipfile.ZipFile(self._path) as archive, archive.open(self._parts[name]) as part:
+        with (
+            _damage_told(),
+            zipfile.ZipFile(self._path) as archive,
+            archive.open(self._parts[name]) as part,
+        ):
             rest = b""
             while block := part.read(_BLOCK):
                 rest += block
@@ -191,6 +207,11 @@ class Workbook:
                 yield rest[:end]
                 rest = rest[end:]
             yield rest
+
+
+def _rows(sheet: python_calamine.CalamineSheet) -> Iterator[list[Cell]]:
+    with _damage_told():
+        yield from sheet.iter_rows()
 
 
 def to_text(cell: Cell) -> str:
@@ -221,33 +242,27 @@ def _check_zip(path: Path) -> None:
     too_large = LoadError(
         f"the workbook unpacks to more than {MAX_UNPACKED // 10**6} MB", remedy=remedy
     )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
-            if len(entries) > MAX_ENTRIES:
-                raise LoadError(f"the workbook has more than {MAX_ENTRIES} parts", remedy=remedy)
-            if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
-                raise too_large
-            left = MAX_UNPACKED
-            for entry in entries:
-                entry.file_size = left + 1  # else reading stops at the size it claims
-                with archive.open(entry) as part:
-                    while block := part.read(_BLOCK):
-                        left -= len(block)
-                        if left < 0:
-                            raise too_large
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise _damaged(error) from None
+    with _damage_told(), zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        if len(entries) > MAX_ENTRIES:
+            raise LoadError(f"the workbook has more than {MAX_ENTRIES} parts", remedy=remedy)
+        if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
+            raise too_large
+        left = MAX_UNPACKED
+        for entry in entries:
+            entry.file_size = left + 1  # else reading stops at the size it claims
+            with archive.open(entry) as part:
+                while block := part.read(_BLOCK):
+                    left -= len(block)
+                    if left < 0:
+                        raise too_large
 
 
 def _find_parts(path: Path) -> dict[str, str]:
     """The part of the zip that holds each sheet, by the sheet's name."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            book = archive.read("xl/workbook.xml").decode()
-            links = archive.read("xl/_rels/workbook.xml.rels").decode()
-    except (KeyError, UnicodeDecodeError) as error:
-        raise _damaged(error) from None
+    with _damage_told(), zipfile.ZipFile(path) as archive:
+        book = archive.read("xl/workbook.xml").decode()
+        links = archive.read("xl/_rels/workbook.xml.rels").decode()
     targets = {
         link["Id"]: link["Target"].removeprefix("/xl/")
         for link in _tags("Relationship", links)
@@ -271,6 +286,36 @@ def _column_number(letters: bytes) -> int:
     for letter in letters:
         number = number * 26 + letter - ord("A") + 1
     return number
+
+
+_DAMAGE = (
+    python_calamine.CalamineError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,  # bzip2's
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    UnicodeDecodeError,
+)
+
+
+@contextmanager
+def _damage_told() -> Iterator[None]:
+    """Turns what the libraries raise for a damaged file into its refusal."""
+    try:
+        yield
+    except (FileNotFoundError, PermissionError):
+        raise
+    except _DAMAGE as error:
+        raise _damaged(error) from None
+    except BaseException as error:
+        # Calamine's panic, for a date beyond all dates for example, is no `Exception`.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise _damaged(error) from None
 
 
 def _damaged(error: object) -> LoadError:

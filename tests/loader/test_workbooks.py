@@ -234,3 +234,59 @@ def test_cells_far_apart(make: Callable[..., Path]) -> None:
     )
     with Workbook(path) as book, pytest.raises(LoadError, match="far below or far right"):
         book.layout(THINGS)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        b'<row r="9"><c r = "ZZZ1048576"><v>1</v></c></row>',
+        b'<row r="9"><c\tr="zzz9"><v>1</v></c></row>',
+        b"<row r='9'><c t='>' r='AAAA9'><v>1</v></c></row>",
+        b'<row r="9"><c r="A999999999"><v>1</v></c></row>',
+        b'<row r="999999999"><c><v>1</v></c></row>',
+        b'<row r="1048577"><c><v>1</v></c></row>',
+        b'<x:row r="9"><x:c r="&#90;ZZ9"><x:v>1</x:v></x:c></x:row>',
+    ],
+)
+@pytest.mark.parametrize("padding", [0, 1 << 20])
+def test_places_beyond_a_sheet(make: Callable[..., Path], cell: bytes, padding: int) -> None:
+    """However they are written: memory for all up to there would end the process."""
+    comment = b"<!--" + b"x" * padding + b"-->"
+    path = rezip(
+        make(A=[HEADER]),
+        "xl/worksheets/sheet1.xml",
+        lambda xml: xml.replace(b"</sheetData>", comment + cell + b"</sheetData>"),
+    )
+    with Workbook(path) as book, pytest.raises(LoadError, match="at no place of a sheet"):
+        book.layout(THINGS)
+
+
+def test_missing_part(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
+    path = rezip(
+        make(A=[HEADER]),
+        "xl/_rels/workbook.xml.rels",
+        lambda xml: xml.replace(b"sheet1.xml", b"sheet9.xml"),
+    )
+    with pytest.raises(LoadError, match="cannot be read"):
+        stored(path)
+
+
+def test_date_beyond_all_dates(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
+    """What makes the library panic is a refusal like any other."""
+    path = make(A=[HEADER, [dt.date(2026, 1, 2)] * len(HEADER)])
+    rezip(
+        path, "xl/worksheets/sheet1.xml", lambda xml: xml.replace(b"<v>46024</v>", b"<v>-1e15</v>")
+    )
+    with pytest.raises(LoadError, match="cannot be read"):
+        stored(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2])
+def test_damaged_in_other_compressions(write: Callable[..., Path], method: int) -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", method) as archive:
+        archive.writestr("xl/workbook.xml", b"<workbook/>" * 1000)
+    damaged = bytearray(content.getvalue())
+    damaged[60:80] = b"\xff" * 20
+    with pytest.raises(LoadError, match="cannot be read"):
+        Workbook(write(bytes(damaged), "damaged.xlsx"))
