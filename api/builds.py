@@ -18,10 +18,16 @@ from assay.settings import Settings
 
 PATIENCE_SECONDS = 5.0
 """How long a request waits for a job that needs nobody to wait for it."""
-SHUTDOWN_SECONDS = 20.0
+TURN_SECONDS = 30.0
+"""How long a job that cannot be waited for elsewhere waits to be begun."""
+SHUTDOWN_SECONDS = 20
+"""How long what runs may go on once the server is to end."""
 _TERMINATION_SECONDS = 5.0
 # A line may hold a hundred rows as they came.
 _LONGEST_ANSWER = 1 << 30
+
+_BUSY = "Other jobs came first, and this one was not begun: try again later."
+_ENDING = "The server is about to stop, and this was not begun: try again soon."
 
 _log = logging.getLogger(__name__)
 
@@ -36,9 +42,9 @@ class Commitment:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended, as the worker says; or that it has not, or that the worker died."""
+    """How a job ended, as the worker says; or that it runs, was never begun, or the worker died."""
 
-    status: Literal["done", "refused", "away", "failed", "broken", "running", "died"]
+    status: Literal["done", "refused", "away", "failed", "broken", "running", "withdrawn", "died"]
     detail: Any = None
 
 
@@ -46,10 +52,11 @@ def _future() -> asyncio.Future[Any]:
     return asyncio.get_running_loop().create_future()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Job:
     """What was asked of the worker; it goes on whether somebody waits or not."""
 
+    request_id: str
     line: bytes
     asked_at: float = field(default_factory=time.monotonic)
     committed: asyncio.Future[Commitment | None] = field(default_factory=_future)
@@ -67,6 +74,13 @@ class Job:
         await asyncio.wait([self.outcome], timeout=after)
         return self.outcome.result() if self.outcome.done() else Outcome("running")
 
+    def end(self, outcome: Outcome) -> None:
+        if not self.committed.done():
+            self.committed.set_result(None)
+        self.outcome.set_result(outcome)
+        if outcome.status not in ("done", "refused"):
+            _log.error("request %s: %s: %s", self.request_id, outcome.status, outcome.detail)
+
 
 class Builder:
     """Owns one worker, which does one job at a time, in the order in which they came."""
@@ -75,32 +89,60 @@ class Builder:
         self._settings = settings
         self._process: Process | None = None
         self._turn = asyncio.Lock()
+        self._waiting: set[Job] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_closing = False
+        self._ends_at: float | None = None
 
     def warm_up(self) -> None:
         """Start the worker before somebody needs it."""
         self._go_on(self._warm_up())
 
-    def submit(self, work: str, **arguments: object) -> Job:
+    def submit(
+        self, work: str, request_id: str, turn_within: float | None = None, **arguments: object
+    ) -> Job:
+        """Ask for a job, withdrawn if it is not begun within that many seconds."""
         line = json.dumps({"work": work, "arguments": arguments}).encode() + b"\n"
-        job = Job(line)
-        self._go_on(self._do(job))
+        job = Job(request_id, line)
+        self._waiting.add(job)
+        if self._is_closing:
+            self._withdraw(job, _ENDING)
+        else:
+            self._go_on(self._do(job))
+        if turn_within is not None:
+            asyncio.get_running_loop().call_later(turn_within, self._withdraw, job, _BUSY)
         return job
 
+    def begin_to_close(self) -> None:
+        """Begin no job any more; the one that runs has a while to finish."""
+        if not self._is_closing:
+            self._ends_at = time.monotonic() + SHUTDOWN_SECONDS
+        for job in tuple(self._waiting):
+            self._withdraw(job, _ENDING)
+
     async def close(self) -> None:
-        """End the worker; the job that runs has a while to finish, those that wait never begin."""
-        self._is_closing = True
+        """End the worker, at the latest when the while that began with closing is over."""
+        self.begin_to_close()
+        assert self._ends_at is not None  # noqa: S101 - it began
         process = self._process
         if process and process.returncode is None:
             assert process.stdin  # noqa: S101 - it was asked for
             process.stdin.close()
-            if not await _ends(process, SHUTDOWN_SECONDS):
+            if not await _ends(process, self._ends_at - time.monotonic()):
                 with suppress(ProcessLookupError):
                     process.terminate()
                 if not await _ends(process, _TERMINATION_SECONDS):
                     await _kill(process)
         await asyncio.gather(*self._tasks)
+
+    @property
+    def _is_closing(self) -> bool:
+        return self._ends_at is not None
+
+    def _withdraw(self, job: Job, reason: str) -> None:
+        """Take a job back, unless it was begun."""
+        if job in self._waiting:
+            self._waiting.remove(job)
+            job.end(Outcome("withdrawn", reason))
 
     def _go_on(self, work: Any) -> None:  # noqa: ANN401 - a coroutine
         # Not of the request, which may be cancelled; the loop itself only keeps weak references.
@@ -115,17 +157,16 @@ class Builder:
 
     async def _do(self, job: Job) -> None:
         async with self._turn:
-            outcome = await self._converse(job)
-        if not job.committed.done():
-            job.committed.set_result(None)
-        job.outcome.set_result(outcome)
+            if job in self._waiting:
+                self._waiting.remove(job)
+                job.end(await self._converse(job))
 
     async def _converse(self, job: Job) -> Outcome:
-        if self._is_closing:
-            return Outcome("died")
         # It died, maybe before it read the job, or said what is no answer.
         with suppress(OSError, ValueError):
             process = await self._worker()
+            if self._is_closing:
+                return Outcome("withdrawn", _ENDING)
             assert process.stdin  # noqa: S101 - both were asked for
             assert process.stdout  # noqa: S101
             process.stdin.write(job.line)
@@ -135,11 +176,9 @@ class Builder:
                 if "status" in answer:
                     return Outcome(**answer)
                 job.committed.set_result(Commitment(**answer))
-        if not self._is_closing:
-            _log.error("the build worker died at its work; the next job starts another")
         if self._process:
             await _kill(self._process)
-        return Outcome("died")
+        return Outcome("died", "the build worker died at its work; the next job starts another")
 
     async def _worker(self) -> Process:
         """The process, with the project as its folder and the database of the API."""
@@ -157,7 +196,7 @@ class Builder:
         return self._process
 
 
-def detail_of(request: Request, outcome: Outcome) -> Any:  # noqa: ANN401 - as the worker says
+def detail_of(outcome: Outcome) -> Any:  # noqa: ANN401 - as the worker says
     """What a job gave.
 
     Raises:
@@ -167,7 +206,8 @@ def detail_of(request: Request, outcome: Outcome) -> Any:  # noqa: ANN401 - as t
         return outcome.detail
     if outcome.status == "refused":
         raise invalid(Fault(**outcome.detail))
-    _log.error("request %s: %s: %s", request.state.request_id, outcome.status, outcome.detail)
+    if outcome.status == "withdrawn":
+        raise Problem(503, outcome.detail, headers={"Retry-After": "30"})
     if outcome.status == "died":
         raise Problem(503, "The build worker stopped before this was done; try again.")
     if outcome.status == "failed":

@@ -1,5 +1,6 @@
 """What every answer has: a request id, security headers, and a problem instead of an exception."""
 
+import asyncio
 import logging
 import re
 from urllib.parse import quote, unquote
@@ -65,7 +66,8 @@ class Envelope:
             await self._app(scope, receive, send_with_headers)
         except ClientDisconnect:
             _log.info("request %s: the client went away", request_id)
-        except Exception as error:
+        # The task is cancelled when the server waits no longer for its requests; it ends here.
+        except (Exception, asyncio.CancelledError) as error:
             problem = problem_of(error, self._catalog)
             if problem.status == 500:  # noqa: PLR2004
                 _log.exception("request %s failed", request_id)

@@ -1,5 +1,6 @@
 """Problems (RFC 9457): the one shape of all errors, and the one table from SQLSTATE to status."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -127,6 +128,8 @@ def problem_of(error: BaseException, catalog: Catalog) -> Problem:
         return error
     if isinstance(error, asyncpg.PostgresError):
         return _problem_of_postgres(error, catalog)
+    if isinstance(error, asyncio.CancelledError):
+        return Problem(503, "The server is stopping; it may have done this, or not.")
     if isinstance(error, HTTPException):
         status = error.status_code if error.status_code in _SENTENCES else 500
         return Problem(status, headers=error.headers)

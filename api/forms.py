@@ -1,6 +1,7 @@
 """Receives a file in a form: from the network to the disk, with little of it in memory."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -20,7 +21,11 @@ MEDIA_TYPE = "multipart/form-data"
 MEGABYTE = 1 << 20
 TEMPORARY = "assay-upload-"
 _MAX_NAME = 255
+_MAX_HEADER = 4096
 _DAY = 24 * 60 * 60
+
+# It warns of each form that is malformed; who sent it is told.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,10 @@ async def receive_file(
     Raises:
         Problem: 413, 422, 503 where the disk has no room.
     """
-    file = NamedTemporaryFile(prefix=TEMPORARY)  # noqa: SIM115 - closed below, in a thread
+    try:
+        file = NamedTemporaryFile(prefix=TEMPORARY)  # noqa: SIM115 - closed below, in a thread
+    except OSError as error:
+        raise _no_room() from error
     try:
         form = _Form(boundary, file)
         size = 0
@@ -70,7 +78,13 @@ async def receive_file(
         yield ReceivedFile(Path(file.name), name)
     finally:
         # Also in a thread, to the end if the request is cancelled: deleting much takes a while.
-        await asyncio.shield(asyncio.to_thread(file.close))
+        await asyncio.shield(asyncio.to_thread(_close, file))
+
+
+def _close(file: IO[bytes]) -> None:
+    # What a full disk did not take is tried again; the file goes either way.
+    with suppress(OSError):
+        file.close()
 
 
 def remove_left_over() -> None:
@@ -103,6 +117,7 @@ class _Form:
                     "on_part_data": self._write,
                     "on_end": self._end,
                 },
+                max_header_size=_MAX_HEADER,
             )
         except FormParserError:
             raise _malformed() from None
@@ -110,8 +125,10 @@ class _Form:
     def feed(self, chunk: bytes) -> None:
         try:
             self._parser.write(chunk)
-        except FormParserError:
-            raise _malformed() from None
+        except FormParserError as error:
+            # It has no other sign.
+            is_header = str(error) == "Maximum header size exceeded"
+            raise _long_header() if is_header else _malformed() from None
         except OSError as error:
             raise _no_room() from error
 
@@ -166,6 +183,11 @@ def _plain(name: bytes) -> str:
 
 def _malformed() -> Problem:
     return invalid(Fault(f"The body is not {MEDIA_TYPE}, or not all of it.", "#"))
+
+
+def _long_header() -> Problem:
+    sentence = f"A header of the file's part has more than {_MAX_HEADER:,} bytes: "
+    return invalid(Fault(f"{sentence}shorten the name of the file.", "#"))
 
 
 def _no_room() -> Problem:

@@ -46,7 +46,11 @@ _PARAMETER = {
 _UNLOAD = """
 Each row on which nothing newer stands becomes what it was before the load; the journal has it as
 an edit. The load stays in the list, as `unloaded`, and its file can be loaded again.
+After 5 seconds the answer is 202. Nothing but this server knows of it then: ask again if the report
+is still `loaded` later, since a server that stops meanwhile forgets it, and why one failed stands
+in its log only.
 """
+_UNDER_WAY = "It is being taken back, or will be: ask again if the report stays `loaded`."
 
 
 class Load(BaseModel):
@@ -210,7 +214,7 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         openapi_extra={"parameters": [_PARAMETER]},
         responses={
             200: {"model": LoadReport},
-            202: {"model": LoadReport, "description": "It is being taken back."},
+            202: {"model": LoadReport, "description": _UNDER_WAY},
             **documented(404, 409, *READING),
         },
     )
@@ -222,13 +226,15 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         builder: Builds,
     ) -> Response:
         load = await _loaded(database, load_id)
-        job = builder.submit("unload", load_id=load["load_id"], user=caller.username)
+        job = builder.submit(
+            "unload", request.state.request_id, load_id=load["load_id"], user=caller.username
+        )
         outcome = await job.ended(PATIENCE_SECONDS)
         if outcome.status == "failed":
             await _loaded(database, load_id)  # somebody else may have been faster
         is_running = outcome.status == "running"
         if not is_running:
-            detail_of(request, outcome)
+            detail_of(outcome)
         body = await reports.read(database, load["load_id"])
         headers = {"Location": location_of(load["load_id"])} if is_running else None
         return answer(body, 202 if is_running else 200, headers)

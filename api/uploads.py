@@ -1,14 +1,13 @@
 """Files sent to an entity: loaded, built and reported, or only rehearsed."""
 
 import json
-import logging
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
-from api.builds import PATIENCE_SECONDS, Builds, detail_of
+from api.builds import PATIENCE_SECONDS, TURN_SECONDS, Builds, detail_of
 from api.cursor import check_parameters
 from api.database import Pool
 from api.errors import Fault, Problem, documented, invalid
@@ -30,7 +29,11 @@ _FORM = {
                         "file": {
                             "type": "string",
                             "format": "binary",
-                            "description": "CSV or XLSX, by the ending of its name.",
+                            "description": (
+                                "A workbook if its name ends in `.xlsx`. What ends otherwise "
+                                "is read as CSV, but `.xls`, `.xlsm`, `.xlsb` and `.ods` are "
+                                "refused."
+                            ),
                         }
                     },
                 }
@@ -42,16 +45,17 @@ _PREFER = {
     "name": "Prefer",
     "in": "header",
     "schema": {"type": "string", "enum": ["respond-async"]},
-    "description": "Answer 202 as soon as nothing can lose the file.",
+    "description": "Answer 202 once the file is loaded, which is when nothing can lose it.",
 }
 _DESCRIPTION = """
 Loads the file and builds from it. What breaks a rule is set aside and reported, and takes no good
 row with it. Bytes that were loaded before are not loaded again: the report is that of the earlier
-load. After 5 seconds the answer is 202: the file is kept, and the report at `Location` names in
-`pending` what still has to be built.
+load. If it is not built 5 seconds after it came the answer is 202, once it is loaded: the file is
+kept, and the report at `Location` names in `pending` what still has to be built. Files are taken
+one after another; one that is not begun within 30 seconds is not taken, and the answer is 503 with
+`Retry-After`. The same file sent again finishes what a server left that died.
 """
 _KEPT = "The file is kept, and still to be built."
-_log = logging.getLogger(__name__)
 
 
 def _flag(description: str) -> Any:  # noqa: ANN401 - FastAPI's
@@ -114,6 +118,8 @@ def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> APIRouter
         async with receive_file(request, asked.boundary, max_megabytes) as file:
             job = builder.submit(
                 "rehearse" if asked.is_rehearsal else "upload",
+                request.state.request_id,
+                TURN_SECONDS,
                 entity=entity.name,
                 path=str(file.path),
                 file_name=file.name,
@@ -127,11 +133,10 @@ def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> APIRouter
                 hurries = asked.is_async and not load.already_loaded
                 outcome = await job.ended(0 if hurries else PATIENCE_SECONDS)
         if load is None:
-            said = detail_of(request, outcome)
+            said = detail_of(outcome)
             return _answer(said["report"], said["already_loaded"], said["rejected_rows"])
         location = location_of(load.load_id)
         if outcome.status not in ("done", "running", "died"):
-            _log.error("request %s: %s", request.state.request_id, outcome.detail)
             raise Problem(
                 503,
                 f"The file is kept as load {load.load_id}, but building it failed; the log has the "

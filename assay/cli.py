@@ -298,21 +298,13 @@ def _document(settings: Settings, url: str) -> None:
 
 
 def _serve(settings: Settings) -> None:
-    import uvicorn  # noqa: PLC0415  the other commands do not serve
+    from api.server import serve_project  # noqa: PLC0415  the other commands do not serve
 
     os.environ["ASSAY_SECRET"] = environment.secret(
         settings, "ASSAY_SECRET", settings.assay_secret
     )[0]
     os.chdir(settings.project)
-    uvicorn.run(
-        "api.app:app",
-        host=settings.host,
-        port=settings.port,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=20,
-        log_level="warning",
-    )
+    serve_project(read_settings())
 
 
 def _first_admin(settings: Settings, url: str) -> tuple[str, str | None]:

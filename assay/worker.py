@@ -23,7 +23,7 @@ from assay.dbt import BuildError, Warm
 from assay.settings import Settings, read_settings
 from loader.copy import LoadResult, load_file
 from loader.errors import LoadError
-from loader.rehearsals import forget, forget_left_over
+from loader.rehearsals import forget, forget_left_over, rehearsing
 from loader.report import reports_as_literals
 from loader.sources import fitting_source
 
@@ -41,15 +41,12 @@ class Worker:
         self._url = database_url(settings)
         self._dbt = Warm(settings)
         self._answer = answer
-        self._is_clean = False
 
     def prepare(self) -> None:
         """Know the database and the project as they are now; costs little where nothing changed."""
         self._environment = libpq_environment(self._url)
         self._catalog = self._dbt.catalog(self._environment)
-        if not self._is_clean:
-            forget_left_over(self._url, self._catalog)
-            self._is_clean = True
+        forget_left_over(self._url, self._catalog)
 
     def upload(self, entity: str, **file: Any) -> None:  # noqa: ANN401
         """Load a file and take it into all that it feeds."""
@@ -63,6 +60,10 @@ class Worker:
     def rehearse(self, entity: str, **file: Any) -> dict[str, Any]:  # noqa: ANN401
         """Say what `upload` would do: the report and the first rejected rows, both as JSON."""
         source_table = self._source_table(entity, file)
+        with rehearsing(self._url, source_table):
+            return self._rehearse(source_table, file)
+
+    def _rehearse(self, source_table: SourceTable, file: dict[str, Any]) -> dict[str, Any]:
         loaded = self._load(source_table, file, rehearsal=True)
         is_known = loaded.state == "already loaded"
         reports = reports_as_literals(

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+from api.builds import SHUTDOWN_SECONDS
+
 ROOT = Path(__file__).resolve().parents[1]
 
 DOCKERFILE = ROOT / "Dockerfile"
@@ -268,6 +270,7 @@ def test_api_starts_after_a_finished_build() -> None:
     services = compose()["services"]
     assert services["pipeline"]["depends_on"]["postgres"]["condition"] == "service_healthy"
     assert services["pipeline"]["restart"] == "no"
+    assert int(services["api"]["stop_grace_period"].removesuffix("s")) > SHUTDOWN_SECONDS
     condition = services["api"]["depends_on"]["pipeline"]["condition"]
     assert condition == "service_completed_successfully"
 

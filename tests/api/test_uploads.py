@@ -21,7 +21,7 @@ from fastapi import FastAPI
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 
-from api import builds, loads, uploads
+from api import builds, forms, loads, uploads
 from api.app import create_app
 from api.builds import Builder
 from api.security import Tokens
@@ -306,10 +306,62 @@ async def test_a_request_that_is_cancelled_leaves_the_job_and_those_after_it(
     upload = asyncio.create_task(client.put(PATH, **form(csv_of("a"))))
     await until(lambda: query("select 1 from pg_stat_activity where wait_event = 'advisory'"))
     upload.cancel()
+    answer = await upload  # as when the server ends
+    assert answer.status_code == 503
+    assert answer.headers["content-type"] == "application/problem+json"
     held.close()
     other = await client.put(PATH, **form(csv_of("b", cas=CAS[1:]), "other.csv"))
     assert (other.status_code, other.json()["file_name"]) == (200, "other.csv")
     assert not served.state.builder._turn.locked()  # noqa: SLF001
+
+
+async def test_who_does_not_get_a_turn_is_told_and_not_begun(
+    client: httpx.AsyncClient,
+    query: Query,
+    hold: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One that has begun is waited for."""
+    await client.put(PATH, **form(b"a,b\n"))  # the worker is warm
+    query("delete from raw.loads")
+    monkeypatch.setattr(uploads, "TURN_SECONDS", 0.5)
+    held = hold(LOAD)
+    begun = asyncio.create_task(client.put(PATH, **form(csv_of("a"))))
+    await until(lambda: query("select 1 from pg_stat_activity where wait_event = 'advisory'"))
+    for params in ({}, {"dry_run": "true"}):
+        late = await client.put(PATH, params=params, **form(csv_of("b")))
+        assert (late.status_code, late.headers["retry-after"]) == (503, "30")
+        assert "not begun" in late.json()["detail"]
+        assert f"request {late.json()['request_id']}: withdrawn" in caplog.text
+    assert not begun.done()
+    held.close()
+    assert (await begun).status_code == 200
+    assert (await client.get(LOADS)).json()["items"][0]["load_id"] == (await begun).json()[
+        "load_id"
+    ]
+    assert len(query("table raw.loads")) == 1
+
+
+async def test_a_build_that_fails_after_the_answer_is_in_the_log(
+    client: httpx.AsyncClient,
+    query: Query,
+    hold: Callable[..., Any],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Once, under the request id that the answer has."""
+    held = hold(BUILD)
+    answer = await client.put(PATH, headers={"Prefer": "respond-async"}, **form(csv_of("a")))
+    assert answer.status_code == 202
+    rename = "alter table curated.metabolites rename column {} to {}"
+    query(rename.format("method", "way"))
+    held.close()
+    said = f"request {answer.headers['x-request-id']}: failed"
+    try:
+        await until(lambda: said in caplog.text)
+    finally:
+        query(rename.format("way", "method"))
+    assert caplog.text.count(answer.headers["x-request-id"]) == 1
 
 
 # ---------- faults
@@ -438,7 +490,7 @@ MALFORMED = [
     ("multipart/form-data; boundary=b", part('form-data; name="a"') + "--b--", 422, "not a file"),
     ("multipart/form-data; boundary=b", part(FILE[:-5] + '"') + "--b--", 422, "."),
     ("multipart/form-data; boundary=b", part(FILE) + part(FILE) + "--b--", 422, "more than one"),
-    ("multipart/form-data; boundary=b", part("x" * 9999) + "--b--", 422, "or not all of it"),
+    ("multipart/form-data; boundary=b", part(f'{FILE[:-1]}{"x" * 9999}"'), 422, "shorten the name"),
     ("multipart/form-data", part(FILE) + "--b--", 422, "or not all of it"),
     (f"multipart/form-data; boundary={'b' * 999}", "", 422, "or not all of it"),
     ("text/csv", "a,b", 415, "multipart/form-data"),
@@ -563,7 +615,7 @@ async def test_postgresql_away_is_503(client: httpx.AsyncClient, served: FastAPI
     builder = served.state.builder
     url = builder._settings.database_url.get_secret_value()  # noqa: SLF001
     await builder.close()
-    builder._is_closing = False  # noqa: SLF001
+    builder._ends_at = None  # noqa: SLF001
     nowhere = url.replace("host=", "host=%2Fnowhere")
     own, builder._settings = (  # noqa: SLF001
         builder._settings,  # noqa: SLF001
@@ -575,11 +627,33 @@ async def test_postgresql_away_is_503(client: httpx.AsyncClient, served: FastAPI
         assert int(answer.headers["retry-after"]) > 0
     finally:
         await builder.close()
-        builder._is_closing, builder._settings = False, own  # noqa: SLF001
+        builder._ends_at, builder._settings = None, own  # noqa: SLF001
     assert (await client.put(PATH, **form(csv_of("a")))).status_code == 200
 
 
 # ---------- the end of the server
+
+
+@pytest.mark.parametrize("fails", ["open", "write", "close"])
+async def test_a_full_disk_is_503(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    def full(*_: object, **_options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    make = tempfile.NamedTemporaryFile
+
+    def broken(**options: Any) -> Any:
+        file = make(**options)
+        close = file.close
+        monkeypatch.setattr(file, "write", full)
+        if fails == "close":
+            monkeypatch.setattr(file, "close", lambda: (close(), full()))
+        return file
+
+    monkeypatch.setattr(forms, "NamedTemporaryFile", full if fails == "open" else broken)
+    answer = await client.put(PATH, **form(csv_of("a")))
+    assert (answer.status_code, "disk" in answer.json()["detail"]) == (503, True)
 
 
 async def test_the_end_of_the_server_waits_for_the_running_job_only(
@@ -589,17 +663,21 @@ async def test_the_end_of_the_server_waits_for_the_running_job_only(
     builder = Builder(served.state.builder._settings)  # noqa: SLF001
     held = hold(BUILD)
     running, waiting = (
-        builder.submit("upload", **file(tmp_path / name, csv_of(name))) for name in ("a", "b")
+        builder.submit("upload", "an id", **file(tmp_path / name, csv_of(name)))
+        for name in ("a", "b")
     )
     assert await running.loaded()
+    builder.begin_to_close()
+    late = builder.submit("upload", "an id", **file(tmp_path / "c", csv_of("c")))
+    for job in (waiting, late):
+        assert (await job.ended(5)).status == "withdrawn"
+        assert await job.loaded() is None
     closing = asyncio.create_task(builder.close())
     await asyncio.sleep(0.2)
     assert not closing.done()
     held.close()
     await closing
     assert (await running.ended()).status == "done"
-    assert (await waiting.ended()).status == "died"
-    assert await waiting.loaded() is None
     assert len(query("table raw.loads")) == 1
 
 
@@ -610,9 +688,13 @@ async def test_the_end_of_the_server_does_not_wait_for_ever(
     monkeypatch.setattr(builds, "SHUTDOWN_SECONDS", 0.5)
     builder = Builder(served.state.builder._settings)  # noqa: SLF001
     hold(BUILD)
-    job = builder.submit("upload", **file(tmp_path / "a", csv_of("a")))
+    job = builder.submit("upload", "an id", **file(tmp_path / "a", csv_of("a")))
     assert await job.loaded()
-    await builder.close()
+    builder.begin_to_close()
+    await asyncio.sleep(0.5)
+    began = time.monotonic()
+    await builder.close()  # what is left of the while that began before
+    assert time.monotonic() - began < builds._TERMINATION_SECONDS + 2  # noqa: SLF001
     assert (await job.ended()).status == "died"
     assert builder._process  # noqa: SLF001
     assert builder._process.returncode is not None  # noqa: SLF001
@@ -692,6 +774,7 @@ def test_the_document_describes_uploads(served: FastAPI) -> None:
     assert media_type == "multipart/form-data"
     schema = upload["requestBody"]["content"][media_type]["schema"]
     assert schema["properties"]["file"]["format"] == "binary"
+    assert "503" in upload["description"]
     parameters = {p["name"]: p["schema"]["type"] for p in upload["parameters"]}
     assert parameters == {"dry_run": "boolean", "force": "boolean", "Prefer": "string"}
     assert set(upload["responses"]) == {

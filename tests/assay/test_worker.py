@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,19 @@ from tests.conftest import ROOT
 from tests.loader.conftest import THINGS, column, source
 
 OTHERS = source("others", column("other"))
+HELD = """
+select 1 from pg_locks
+where locktype = 'advisory' and mode = 'ShareLock'
+    and database = (select oid from pg_database where datname = current_database())
+"""
 HEADER = "Features,Identification_level,ID_InChI,CAS_number,Method,Sample Data\n"
+
+
+def until(is_true: Callable[[], Any], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, "it did not come"
+        time.sleep(0.02)
 
 
 @dataclass
@@ -98,7 +111,7 @@ def test_jobs_are_answered_and_the_end_of_input_ends_it(start: Callable[..., Any
         assert done == {"status": "done", "detail": None}
         assert worker.ask("unload", load_id=said["load_id"], user="ann")[-1]["status"] == "done"
         (refused,) = worker.ask("unload", load_id=said["load_id"], user="ann")
-        sentence = f"There is no load {said['load_id']} to take back."
+        sentence = f"Load {said['load_id']} was taken back already."
         assert refused == {"status": "failed", "detail": sentence}
         (rehearsed,) = worker.upload("a,2,,56-86-1,GC,1\n", "rehearse")
         (row,) = json.loads(rehearsed["detail"]["rejected_rows"])
@@ -168,16 +181,47 @@ def test_a_change_of_the_project_is_noticed(start: Callable[..., Any]) -> None:
         ]
 
 
-def test_what_rehearsals_left_goes_when_it_starts(start: Callable[..., Any], url: str) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(
-            "insert into raw.loads (source_table, file_name, state, loaded_by, started_at,"
-            " finished_at) select 'laboratory.metabolites', 'x', 'rehearsal', 'ann', now(),"
-            " now() - age from unnest('{25 hours,1 hour}'::interval[]) as age"
-        )
-        with start() as worker:
-            worker.ask("unload", load_id=0, user="ann")
-        assert connection.execute("table raw.loads").rowcount == 1
+def test_what_a_killed_rehearsal_left_goes_with_the_next_job(
+    start: Callable[..., Any], url: str
+) -> None:
+    """One that lives is left alone, also by another worker."""
+    lock = "select pg_advisory_lock(hashtextextended('build metabolites', 0))"
+    rehearsals = "select 1 from raw.loads where state = 'rehearsal'"
+    with (
+        psycopg.connect(url, autocommit=True) as connection,
+        psycopg.connect(url, autocommit=True) as turn,
+        start() as other,
+    ):
+        other.ask("unload", load_id=0, user="ann")
+        with start() as killed:
+            turn.execute(lock)
+            path = killed.folder / "sent"
+            path.write_text(HEADER + "a,2,,56-86-0,GC,1\n")
+            values = {"entity": "metabolites", "file_name": "a.csv", "user": "a", "force": False}
+            killed.send("rehearse", path=str(path), **values)
+            until(lambda: connection.execute(rehearsals).rowcount)
+            other.ask("unload", load_id=0, user="ann")
+            assert connection.execute(rehearsals).rowcount == 1
+        turn.close()
+        until(lambda: not connection.execute(HELD).rowcount)
+        other.ask("unload", load_id=0, user="ann")
+        assert connection.execute("table raw.loads").rowcount == 0
+        assert connection.execute("table raw.laboratory__metabolites").rowcount == 0
+
+
+def test_only_what_is_loaded_is_taken_back(start: Callable[..., Any], url: str) -> None:
+    """And it is said why not."""
+    with start() as worker:
+        worker.upload("a,2\n", file_name="file.xlsx")
+        with psycopg.connect(url) as connection:
+            ((failed, state),) = connection.execute("select load_id, state from raw.loads")
+        assert state == "failed"
+        for load_id, sentence in (
+            (failed, f"Load {failed} failed: there is nothing to take back."),
+            (999999, "There is no load 999999."),
+        ):
+            (refused,) = worker.ask("unload", load_id=load_id, user="ann")
+            assert refused["detail"] == sentence
 
 
 def test_jobs_that_cannot_be_done(

@@ -3,6 +3,7 @@
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,39 @@ def test_a_server_that_dies_leaves_no_worker(project: Project) -> None:
     assert workers_of(project) == []
 
 
+def test_the_end_of_the_server_answers_who_waits(project: Project, tmp_path: Path) -> None:
+    """Those that were not begun at once, the one that runs when it is done."""
+    address = postgres.Address(str(postgres.socket_directory(project.folder)))
+    other = tmp_path / "other.csv"
+    other.write_bytes((project.folder / SAMPLE).read_bytes() + b"\n")
+    sample = project.folder / SAMPLE
+    with (
+        project.serve() as client,
+        psycopg.connect(address.url, autocommit=True) as turn,
+        ThreadPoolExecutor() as pool,
+    ):
+        assert send(client, sample).status_code in {200, 202}  # it is cold
+        turn.execute("select pg_advisory_lock(hashtextextended('laboratory.metabolites', 0))")
+        running = pool.submit(send, client, sample, params={"force": "true"})
+        waits = "select 1 from pg_stat_activity where wait_event = 'advisory'"
+        while not turn.execute(waits).rowcount:
+            time.sleep(0.05)
+        waiting = [pool.submit(send, client, other) for _ in range(2)]
+        time.sleep(1)
+        (worker,) = workers_of(project)
+        server = worker.parent()
+        assert server
+        server.send_signal(signal.SIGTERM)
+        for upload in waiting:
+            answer = upload.result(5)
+            assert answer.status_code == 503
+            assert answer.headers["content-type"] == "application/problem+json"
+        assert not running.done()
+        turn.execute("select pg_advisory_unlock_all()")
+        assert running.result(10).status_code in {200, 202}
+        server.wait(10)
+
+
 def test_a_load_is_taken_back_and_judged_again_by_command(project: Project) -> None:
     """In sentences, and never with a traceback."""
     again = project.assay("load", "--force", str(SAMPLE))
@@ -123,10 +157,13 @@ def test_a_load_is_taken_back_and_judged_again_by_command(project: Project) -> N
     assert done.returncode == 0, done.stderr
     assert f"load {load_id}, metabolites.csv: unloaded" in done.stdout
     assert "metabolites: deleted" in done.stdout
-    for number in (load_id, "999999"):
+    for number, sentence in (
+        (load_id, f"Load {load_id} was taken back already."),
+        ("999999", "There is no load 999999."),
+    ):
         refused = project.assay("unload", number)
         assert refused.returncode == 1
-        assert refused.stderr.strip() == f"assay: There is no load {number} to take back."
+        assert refused.stderr.strip() == f"assay: {sentence}"
     shown = project.assay("rejudge", "metabolites")
     assert shown.returncode == 0, shown.stderr
     assert "history judged again changes nothing" in shown.stdout

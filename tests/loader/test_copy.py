@@ -20,7 +20,7 @@ from loader import copy, readers
 from loader.copy import LoadResult, load_file
 from loader.errors import LoadError
 from loader.quotes import NotWellFormed, QuoteCheck
-from loader.rehearsals import forget, forget_left_over
+from loader.rehearsals import forget, forget_left_over, rehearsing
 from loader.tables import create_raw_tables
 from tests.loader.conftest import THINGS, column, source
 
@@ -674,14 +674,14 @@ def test_a_rehearsal_that_is_refused_leaves_no_record(
     assert query("table raw.loads") == []
 
 
-def test_what_a_rehearsal_left_goes_after_a_day(
+def test_what_a_rehearsal_left_goes_unless_one_lives(
     conninfo: str, catalog: Catalog, load: Callable[..., LoadResult], query: Query, write: Write
 ) -> None:
-    ids = [
-        load(write(HEADER + f"cup,{n},1\n"), rehearsal=True, force=True).load_id for n in range(2)
-    ]
-    yesterday = "update raw.loads set finished_at = now() - interval '25 hours' where load_id = %s"
-    query(yesterday + " returning 1", [ids[0]])
+    kept = load(write(HEADER + "cup,red,120\n"))
+    with rehearsing(conninfo, THINGS), rehearsing(conninfo, THINGS):
+        load(write(HEADER + "pot,red,1\n"), rehearsal=True)
+        forget_left_over(conninfo, catalog)
+        assert len(query("table raw.loads")) == 2
     forget_left_over(conninfo, catalog)
-    assert query("select load_id from raw.loads") == [{"load_id": ids[1]}]
-    assert query("select _load_id from raw.shop__things") == [{"_load_id": ids[1]}]
+    assert query("select load_id from raw.loads") == [{"load_id": kept.load_id}]
+    assert query("select _load_id from raw.shop__things") == [{"_load_id": kept.load_id}]

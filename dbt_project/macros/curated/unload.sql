@@ -5,11 +5,15 @@
 {% macro unload(load_id, user) -%}
     {%- do execute_sql('begin') -%}
     {%- set found = query("
-        select load_id, clock, source_table from raw.loads
-        where load_id = " ~ load_id ~ " and state = 'loaded' for update
+        select load_id, clock, source_table, state from raw.loads
+        where load_id = " ~ load_id ~ " and state <> 'rehearsal' for update
     ") -%}
-    {%- if not found -%}
-        {{ exceptions.raise_compiler_error('There is no load ' ~ load_id ~ ' to take back.') }}
+    {%- set state = found[0][3] if found else none -%}
+    {%- if state != 'loaded' -%}
+        {{ exceptions.raise_compiler_error({
+            'unloaded': 'Load ' ~ load_id ~ ' was taken back already.',
+            'failed': 'Load ' ~ load_id ~ ' failed: there is nothing to take back.',
+        }.get(state, 'There is no load ' ~ load_id ~ '.')) }}
     {%- endif -%}
     {%- set moment = query('select clock_timestamp()::text')[0][0] -%}
     {%- set by = {
