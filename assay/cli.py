@@ -136,7 +136,7 @@ def unload(load_id: int) -> None:
     """Take a load back: each row on which nothing newer stands becomes what it was before."""
     settings = read_settings()
     url, catalog = _prepare(settings)
-    _operate(settings, url, "unload", load_id=load_id, user=_user())
+    _operate(settings, url, "unload", load_id=load_id, user=_user(), after_pending=True)
     report.print_unload(console, url, catalog, load_id)
 
 

@@ -87,7 +87,7 @@ class Worker:
 
     def unload(self, load_id: int, user: str) -> None:
         """Take a load back."""
-        self._operate("unload", load_id=load_id, user=user)
+        self._operate("unload", load_id=load_id, user=user, after_pending=True)
 
     def _source_table(self, entity: str, file: dict[str, Any]) -> SourceTable:
         if entity not in self._catalog.entities:

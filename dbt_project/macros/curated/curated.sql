@@ -78,12 +78,34 @@
     are written before it too, since nobody sees them before the commit, and whoever
     writes the same key or identifier waits for that. -#}
 {% macro take(contract, relation, load) -%}
+    {%- do wait_for_writers(relation) -%}
     {%- set snapshot = query('select pg_current_snapshot()::text')[0][0] -%}
     {%- set account = judge(contract, relation, load) -%}
     {%- do judge_against_curated(contract, relation) -%}
     {%- do write_new(contract, relation, load, account) -%}
     {%- do lock_curated(relation) -%}
     {%- do merge(contract, relation, load, account, snapshot) -%}
+{%- endmacro %}
+
+{#- Until who writes now is done: so every edit with a clock below that of a load, or of
+    anything else that was read before, is seen from here on. The lock is given back
+    at once. -#}
+{% macro wait_for_writers(relation) -%}
+    {%- do execute_sql("
+        do $do$
+        begin
+            lock table " ~ relation ~ " in share row exclusive mode;
+            raise 'back';
+        exception when raise_exception then null;
+        end $do$
+    ") -%}
+{%- endmacro %}
+
+{#- SQL: an edit that a snapshot did not show. One of a transaction yet to come was
+    restored from the dump of another server. -#}
+{% macro is_unseen(snapshot) -%}
+    not pg_visible_in_snapshot(edits.transaction_id, '{{ snapshot }}')
+    and edits.transaction_id < pg_snapshot_xmax(pg_current_snapshot())
 {%- endmacro %}
 
 {#- Writers wait from here to the end of the transaction; readers never do.

@@ -16,7 +16,7 @@
 
     accepted as (
 
-        select distinct on (model.{{ key }}, accounts.clock)
+        select distinct on (model.{{ key }}, model._load_id)
             model.{{ key }} as key,
             accounts.clock,
             model._load_id as load_id,
@@ -33,7 +33,7 @@
                     and verdicts.load_id = model._load_id
                     and verdicts.row_number = model._row_number
             )
-        order by model.{{ key }}, accounts.clock, model._hash, model._row_number
+        order by model.{{ key }}, model._load_id, model._hash, model._row_number
 
     ),
 
@@ -54,7 +54,7 @@
 
         select
             *,
-            lag(hash) over (partition by key order by clock) as last_hash
+            lag(hash) over (partition by key order by clock, load_id) as last_hash
         from (table accepted union all table forgotten) as either
 
     ),
@@ -63,7 +63,7 @@
 
         select
             *,
-            lead(clock) over (partition by key order by clock) is null as is_last
+            lead(clock) over (partition by key order by clock, load_id) is null as is_last
         from said
         where load_id is null or hash is distinct from last_hash
 
@@ -122,7 +122,7 @@
                     edits.entity = '{{ contract.name }}'
                     and edits.key = ledger.key::text
                     and edits.clock > loads.clock
-                    and edits.clock < accounts.clock
+                    and edits.clock <= accounts.clock
             )
 
     ),
@@ -191,7 +191,8 @@
         {%- if default %}
         case
             when {{ image }} ? '{{ name }}' then {{ name }}
-            else ({{ default }})::{{ contract.columns[name].data_type }}
+            when {{ image }} is not null
+                then ({{ default }})::{{ contract.columns[name].data_type }}
         end as {{ name }}
         {%- else %}
         {{ name }}

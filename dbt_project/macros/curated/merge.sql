@@ -97,7 +97,7 @@
         where
             edits.entity = '" ~ contract.name ~ "'
             and edits.clock > " ~ load.clock
-            ~ (' and edits.clock < ' ~ load.taken_at if load.taken_at) -%}
+            ~ (' and edits.clock <= ' ~ load.taken_at if load.taken_at) -%}
     {%- do account.update({'superseded': 0}) -%}
     {%- if query('select exists (select from ' ~ edits ~ ')')[0][0] -%}
         {#- A row older than an edit of its key changes nothing, but it is what the
@@ -118,7 +118,7 @@
         {#- What an edit changed since then may no longer be in the way of a row, or be
             now. -#}
         {%- set edited = "select edits.key::" ~ contract.columns[key].data_type ~ " from " ~ edits
-            ~ " and not pg_visible_in_snapshot(edits.transaction_id, '" ~ snapshot ~ "')" -%}
+            ~ ' and ' ~ is_unseen(snapshot) -%}
         {%- do execute_sql('delete from doubts where holder in (' ~ edited ~ ')') -%}
         {%- do doubt(
             contract, relation, staged, ' and curated.' ~ key ~ ' in (' ~ edited ~ ')'

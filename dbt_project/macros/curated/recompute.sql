@@ -43,7 +43,7 @@
         where
             edits.entity = '" ~ contract.name ~ "'
             and edits.key = difference.key::text
-            and not pg_visible_in_snapshot(edits.transaction_id, '" ~ snapshot ~ "')
+            and " ~ is_unseen(snapshot) ~ "
     ") -%}
     {%- do execute_sql("
         insert into journal.vanished (entity, key)

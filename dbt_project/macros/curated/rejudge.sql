@@ -14,6 +14,7 @@
     {%- set content = content_columns(contract) | join(', ') -%}
 
     {%- do begin_build(contract) -%}
+    {%- do wait_for_writers(relation) -%}
     {%- do make_ledger(rehearsed) -%}
     {%- do execute_sql(
         'create unlogged table ' ~ copy
@@ -55,22 +56,27 @@
         'moment': query('select clock_timestamp()::text')[0][0],
         'cause': 'rejudge',
     } -%}
-    {%- do journaled(contract, by, "
-        delete from " ~ relation ~ " as target using difference
-        where target." ~ key ~ " = difference.key and difference.operation = 'delete'
+    {#- all go before any comes: two rows may have to exchange an identifier -#}
+    {%- do execute_sql("
+        delete from " ~ relation ~ "
+        where " ~ key ~ " in (select key from difference where operation <> 'insert')
     ") -%}
-    {%- do journaled(contract, by, "
-        update " ~ relation ~ " as target
-        set " ~ assignments(contract, 'copy', edited_by(by)) ~ "
-        from " ~ copy ~ " as copy
-        inner join difference on difference.key = copy." ~ key ~ "
-        where target." ~ key ~ " = copy." ~ key ~ " and difference.operation = 'update'
-    ") -%}
-    {%- do journaled(contract, by, "
+    {%- do execute_sql("
         insert into " ~ relation ~ " (" ~ content ~ ", updated_at, updated_by)
         select " ~ content ~ ", " ~ edited_by(by) ~ "
         from " ~ copy ~ "
-        where " ~ key ~ " in (select key from difference where operation = 'insert')
+        where " ~ key ~ " in (select key from difference where operation <> 'delete')
+    ") -%}
+    {%- do execute_sql("
+        insert into journal.edits (
+            entity, key, operation, before, after, edited_by, edited_at, cause, resets_ledger
+        )
+        select
+            '" ~ contract.name ~ "', difference.key::text, difference.operation, difference.before,
+            to_jsonb(curated) - '_transaction_id',
+            '" ~ by.user ~ "', '" ~ by.moment ~ "', '" ~ by.cause ~ "', true
+        from difference
+        left join " ~ relation ~ " as curated on curated." ~ key ~ " = difference.key
     ") -%}
     {%- do forget(contract, 'select key from difference') -%}
     {%- do add_missing_constraints(contract, relation) -%}
@@ -88,7 +94,7 @@
         from journal.accounts
         inner join raw.loads using (load_id)
         where entity = '" ~ contract.name ~ "'
-        order by accounts.clock
+        order by accounts.clock, loads.clock
     ") -%}
     {%- for row in rows -%}
         {%- do loads.append({
@@ -125,7 +131,7 @@
             from journal.edits
             where
                 entity = '" ~ contract.name ~ "'
-                and clock > " ~ after ~ " and clock < " ~ before ~ "
+                and clock > " ~ after ~ " and clock <= " ~ before ~ "
                 and cause is distinct from 'rejudge'
             order by key, clock desc
         ) as edits

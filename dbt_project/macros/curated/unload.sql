@@ -1,9 +1,24 @@
 {#- Takes a load back: `dbt run-operation unload`. Of each key on which nothing newer
     stands the row becomes what it was before the load, by an ordinary edit in the
     journal; what the load said of it is forgotten, so the file can be loaded again.
-    The raw rows stay, and the load is marked. -#}
-{% macro unload(load_id, user) -%}
+    The raw rows stay, and the load is marked. What waits to be taken comes first, if
+    `after_pending`: it is older than the edits of the unloading. -#}
+{% macro unload(load_id, user, after_pending=false) -%}
+    {%- if after_pending -%}
+        {%- for row in query("
+            select source_table from raw.loads where state = 'loaded' and load_id = " ~ load_id
+        ) -%}
+            {%- do adapter.commit() -%}
+            {%- do take_loads(row[0]) -%}
+        {%- endfor -%}
+    {%- endif -%}
     {%- do execute_sql('begin') -%}
+    {#- in the order of a build: its turn, then the load -#}
+    {%- for source_table in query('select source_table from raw.loads where load_id = ' ~ load_id) -%}
+        {%- for contract in curated_models() if source_table[0] in source_tables_of(contract) -%}
+            {%- do wait_for_turn('build ' ~ contract.name) -%}
+        {%- endfor -%}
+    {%- endfor -%}
     {%- set found = query("
         select load_id, clock, source_table, state from raw.loads
         where load_id = " ~ load_id ~ " and state <> 'rehearsal' for update
@@ -20,7 +35,6 @@
         'user': user | replace("'", "''"), 'moment': moment, 'cause': 'unload ' ~ load_id,
     } -%}
     {%- for contract in curated_models() if found[0][2] in source_tables_of(contract) -%}
-        {%- do wait_for_turn('build ' ~ contract.name) -%}
         {%- if not is_pending(contract, load_id) -%}
             {%- do unload_from(contract, relation_of(contract), found[0][0], found[0][1], by) -%}
         {%- endif -%}
