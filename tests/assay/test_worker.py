@@ -170,12 +170,9 @@ def test_a_change_of_the_project_is_noticed(start: Callable[..., Any]) -> None:
             "{% macro extra() %}{{ exceptions.raise_compiler_error('Mended.') }}{% endmacro %}"
         )
         unload = worker.folder / "dbt_project" / "macros" / "curated" / "unload.sql"
-        unload.write_text(
-            unload.read_text().replace(
-                "{% macro unload(load_id, user) -%}",
-                "{% macro unload(load_id, user) -%}{% do extra() %}",
-            )
-        )
+        opening, signature, rest = unload.read_text().partition("{% macro unload(")
+        arguments, closing, body = rest.partition("-%}")
+        unload.write_text(f"{opening}{signature}{arguments}{closing}{{% do extra() %}}{body}")
         assert worker.ask("unload", load_id=1, user="ann") == [
             {"status": "failed", "detail": "Mended."}
         ]
