@@ -10,12 +10,13 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api import history, loads, pages, routes, sessions, uploads
+from api import history, lists, loads, pages, rows, sessions, uploads
 from api.builds import Builder
 from api.database import Database
 from api.envelope import Envelope
 from api.errors import SCHEMA, problem_of, respond
 from api.forms import remove_left_over
+from api.resource import Resource
 from api.schemas import schemas_of
 from api.security import Tokens
 from api.users import warm_up
@@ -71,11 +72,16 @@ def create_app(
     app.state.database = database
     app.state.builder = builder
     app.state.tokens = tokens
+    resources = {
+        entity.name: Resource(entity, catalog, schemas_of(entity)) for entity in catalog.served
+    }
     for entity in catalog.served:
-        schemas = schemas_of(entity)
+        resource = resources[entity.name]
+        app.include_router(lists.reading_router_of(resource, resources))
+        app.include_router(lists.writing_router_of(resource))
         # first, since `/{key}` would take `/changes` too
-        app.include_router(history.router_of(entity, schemas))
-        app.include_router(routes.router_of(entity, schemas))
+        app.include_router(history.router_of(resource))
+        app.include_router(rows.router_of(resource))
         if entity.source_tables:
             app.include_router(uploads.router_of(entity, reports, settings.max_upload_mb))
     app.include_router(loads.router_of(catalog, reports))

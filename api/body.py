@@ -10,13 +10,16 @@ from fastapi import Request
 from api.errors import Fault, Problem, invalid, pointer_to
 
 MAX_BYTES = 1 << 20
+MAX_BYTES_OF_LIST = 16 << 20
 _MAX_DEPTH = 64
+_SPACE = 1000
+"""Bytes in which a list has to begin."""
 # Python refuses to read a longer number as an int; Decimal reads it exactly, in linear time.
 _INT_DIGITS = 100
 
 
-async def read_body(request: Request, *media_types: str) -> str:
-    """The body as text.
+async def read_body(request: Request, *media_types: str, lists: bool = False) -> str:
+    """The body as text; where it may be a JSON array, that may be longer than an object.
 
     Raises:
         Problem: 415, 413, or 422 where it is not UTF-8.
@@ -27,8 +30,10 @@ async def read_body(request: Request, *media_types: str) -> str:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BYTES:
-            raise Problem(413, f"The body is larger than {MAX_BYTES:,} bytes.")
+        is_list = lists and body[:_SPACE].lstrip()[:1] == b"["
+        most = MAX_BYTES_OF_LIST if is_list else MAX_BYTES
+        if len(body) > most:
+            raise Problem(413, f"The body is larger than {most:,} bytes.")
     try:
         return body.decode()
     except UnicodeDecodeError as error:

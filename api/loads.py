@@ -11,7 +11,7 @@ from api.builds import PATIENCE_SECONDS, Builds, detail_of
 from api.cursor import Cursor, Limit, Page, check_parameters, page_body, read_key, read_page
 from api.database import Database, Pool
 from api.errors import Problem, documented
-from api.routes import PREFIX, READING, answer, found
+from api.resource import PREFIX, READING, answer, found
 from api.schemas import MaybeText, MaybeWhole, NextCursor, Warned, adapter_of
 from api.security import Editor, Reader, Subject
 from assay.catalog import Catalog, Column
@@ -200,7 +200,7 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         "/{load_id}",
         summary="Read the report of a load",
         openapi_extra={"parameters": [_PARAMETER]},
-        responses={200: {"model": LoadReport}, **documented(404, *READING)},
+        responses={200: {"model": LoadReport}, **documented(*READING)},
     )
     async def read_load(
         load_id: Annotated[str, Depends(_asked_load)], _caller: Reader, database: Pool
@@ -243,7 +243,7 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         "/{load_id}/rejected",  # noqa: FAST003 - read by _asked_rejected
         summary="List the rejected rows of a load",
         openapi_extra={"parameters": [_PARAMETER]},
-        responses={200: {"model": RejectedPage}, **documented(404, *READING)},
+        responses={200: {"model": RejectedPage}, **documented(*READING)},
     )
     async def list_rejected(
         asked: Annotated[tuple[str, Page], Depends(_asked_rejected)],

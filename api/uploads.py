@@ -13,7 +13,7 @@ from api.database import Pool
 from api.errors import Fault, Problem, documented, invalid
 from api.forms import MEDIA_TYPE, boundary_of, receive_file
 from api.loads import LoadReport, Rejected, Reports, location_of
-from api.routes import PREFIX, READING, answer
+from api.resource import PREFIX, READING, answer
 from api.security import Editor, Subject
 from assay.catalog import Entity
 

@@ -5,6 +5,7 @@ in whatever imports it, names a dataset, a column or a rule.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any, Literal
 
 # Columns of every curated table that the platform fills.
 PROVENANCE = ("updated_at", "updated_by")
+
+_REF = re.compile(r"""ref\(\s*['"](\w+)['"]\s*\)""")
 
 Severity = Literal["error", "warn"]
 RuleKind = Literal["check", "not_null", "unique", "dependency", "cast", "fields"]
@@ -49,6 +52,9 @@ class Column:
     """SQL over the row's other columns, for a value that a writer left out."""
     enum: tuple[Any, ...]
     examples: tuple[Any, ...]
+    is_personal: bool = False
+    references: str | None = None
+    """The entity whose key it holds."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,8 @@ class Entity:
     rules: tuple[Rule, ...]
     source_tables: tuple[str, ...]
     """Names of the source tables whose loads feed it."""
+    search: tuple[str, ...] = ()
+    """Columns of text whose words have an index."""
 
     @cached_property
     def columns_by_name(self) -> dict[str, Column]:
@@ -173,6 +181,7 @@ def _entity(
             f"{node['original_file_path']}: {node['name']} has no primary_key constraint; "
             "add one at model level."
         )
+    references = _references(node)
     return Entity(
         name=node["name"],
         schema=node["schema"],
@@ -181,13 +190,14 @@ def _entity(
         description=_sentence(node["description"]),
         path=meta.get("api", {}).get("path"),
         key=tuple(key),
-        columns=tuple(_column(c, key) for c in node["columns"].values()),
+        columns=tuple(_column(c, key, references) for c in node["columns"].values()),
         rules=_rules(node),
         source_tables=_ancestors(node, nodes, sources),
+        search=tuple(meta.get("search", ())),
     )
 
 
-def _column(column: dict[str, Any], key: list[str]) -> Column:
+def _column(column: dict[str, Any], key: list[str], references: dict[str, str]) -> Column:
     meta = column["config"]["meta"]
     name = column["name"]
     return Column(
@@ -201,7 +211,24 @@ def _column(column: dict[str, Any], key: list[str]) -> Column:
         default=meta.get("default"),
         enum=tuple(meta.get("enum", ())),
         examples=tuple(meta.get("examples", ())),
+        references=references.get(name),
     )
+
+
+def _references(node: dict[str, Any]) -> dict[str, str]:
+    """The models that columns refer to by a foreign key of their own."""
+    at_columns = (
+        ({"columns": [name], **constraint})
+        for name, column in node["columns"].items()
+        for constraint in column["constraints"]
+    )
+    return {
+        constraint["columns"][0]: found[1]
+        for constraint in (*node["constraints"], *at_columns)
+        if constraint["type"] == "foreign_key"
+        and len(constraint["columns"]) == 1
+        and (found := _REF.fullmatch(constraint["to"].strip()))
+    }
 
 
 def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:

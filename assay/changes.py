@@ -10,16 +10,18 @@ Parameters are PostgreSQL's own (`$1`), so psycopg (by a `RawCursor`) and asyncp
 
 # ruff: noqa: S608 - identifiers are the catalog's and quoted, values are bound
 
+from collections.abc import Iterable
+
 from psycopg import sql
 
-from assay.catalog import Entity
+from assay.catalog import Column, Entity
 
 BEGINNING = ("0", "", None)
 """$2 to $4 of the first read."""
 
 
-def page_of_changes(entity: Entity) -> str:
-    """Changes of an entity, in the order in which readers may rely on them.
+def page_of_changes(entity: Entity, shown: Iterable[Column] | None = None) -> str:
+    """Changes of an entity, with all or these of its columns, in the order in which readers may rely on them.
 
     $1 limit; $2 to $4 where to go on, as text: BEGINNING, or the values of `next` of the page
     before. Columns: `items`, a JSON array of {key, operation, row}; `next`, a JSON array to keep;
@@ -32,7 +34,7 @@ def page_of_changes(entity: Entity) -> str:
     """
     changes = sql.Identifier("staging", f"{entity.name}__changes").as_string()
     table = sql.Identifier(entity.schema, entity.table).as_string()
-    columns = ", ".join(sql.Identifier(c.name).as_string() for c in entity.columns)
+    columns = ", ".join(sql.Identifier(c.name).as_string() for c in shown or entity.columns)
     key = entity.columns_by_name[entity.key[0]]
     is_row = f"{sql.Identifier(key.name).as_string()} = page.key::{key.data_type}"
     # bytes, so that a position means the same under another collation

@@ -35,7 +35,7 @@ from tests.warehouse import DATABASE, Invoke, Warehouse, dbt_of
 
 PLATFORM: tuple[str, ...] = tuple(
     importlib.import_module(f"assay.migrations.versions.{name}").SQL
-    for name in ("0001_platform", "0002_history")
+    for name in ("0001_platform", "0002_history", "0004_requests")
 )
 SECRET = "a secret of the tests, more than 32 bytes"  # noqa: S105 - of the tests
 PASSWORD = "correct horse battery staple"  # noqa: S105
@@ -159,7 +159,6 @@ SOURCE = SourceTable(
 CATALOG = Catalog({"gems": GEM, "stones": STONE}, {"shop.gems": SOURCE})
 
 TABLES = """
-create schema curated;
 create table curated.mines (mine text primary key);
 insert into curated.mines values ('Golconda');
 create table curated.gems (
@@ -230,7 +229,7 @@ def database(database_url: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
             "set session_replication_role = replica;"
             "delete from curated.gems; delete from curated.stones; delete from journal.edits;"
             "delete from journal.verdicts; delete from journal.accounts;"
-            "delete from journal.unloads; delete from raw.loads;"
+            "delete from auth.answered_requests; delete from journal.unloads; delete from raw.loads;"
             "delete from raw.shop__gems;"
             "delete from auth.users where username not in ('reader', 'editor', 'admin')"
         )
@@ -270,7 +269,8 @@ async def app(settings: Settings, anyio_backend: str) -> AsyncIterator[FastAPI]:
 
 
 def client_of(app: FastAPI, token: str | None = None, **options: Any) -> httpx.AsyncClient:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    # What the tests change they change as it is; those of preconditions send their own.
+    headers = {"If-Match": "*"} | ({"Authorization": f"Bearer {token}"} if token else {})
     return httpx.AsyncClient(
         transport=httpx.ASGITransport(app, **options),
         base_url="http://localhost:8000",

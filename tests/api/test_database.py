@@ -176,7 +176,7 @@ async def test_a_pool_in_use_is_503_and_recovers(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ACQUIRE_SECONDS", 0.1)
-    async with pool(database_url, max_size=1) as database:
+    async with pool(database_url, max_readers=1) as database:
         slow = asyncio.create_task(database.fetch_row("select pg_sleep(0.5)"))
         await asyncio.sleep(0.05)
         with pytest.raises(Problem) as refused:
@@ -214,7 +214,7 @@ async def test_writers_who_wait_leave_connections_to_others(
 
 async def test_no_slot_is_lost_when_a_commit_fails(database_url: str) -> None:
     """`databases` loses one each time that its own transaction fails to commit."""
-    async with pool(database_url, max_size=2) as database:
+    async with pool(database_url, max_readers=2) as database:
         for _ in range(10):
             with pytest.raises(asyncpg.ForeignKeyViolationError):
                 await database.fetch_row(
@@ -225,7 +225,7 @@ async def test_no_slot_is_lost_when_a_commit_fails(database_url: str) -> None:
 
 
 async def test_no_slot_is_lost_when_connections_are_cut(database_url: str) -> None:
-    async with pool(database_url, max_size=2, application_name="to be cut") as database:
+    async with pool(database_url, max_readers=2, application_name="to be cut") as database:
         for _ in range(5):
             slow = [asyncio.create_task(database.fetch_row("select pg_sleep(5)")) for _ in "12"]
             await asyncio.sleep(0.2)
@@ -240,7 +240,7 @@ async def test_no_slot_is_lost_when_connections_are_cut(database_url: str) -> No
 
 
 async def test_no_slot_is_lost_when_a_request_is_cancelled(database_url: str) -> None:
-    async with pool(database_url, max_size=2) as database:
+    async with pool(database_url, max_readers=2) as database:
         for _ in range(10):
             slow = asyncio.create_task(database.fetch_row("select pg_sleep(5)"))
             await asyncio.sleep(0.02)
