@@ -153,13 +153,21 @@ async def _fetch_once(
 ) -> list[asyncpg.Record]:
     try:
         async with AsyncExitStack() as stack:
-            async with asyncio.timeout(ACQUIRE_SECONDS):
-                connection = await stack.enter_async_context(pool.connection())
+            connection = await _connect(stack, pool)
             return await _answer(connection.raw_connection, sql, values)
     except (OSError, asyncpg.InterfaceError) as error:
         # Refused, cut, or all connections are in use; TimeoutError is an OSError.
         _log.warning("no connection to the database: %r", error)
         raise Problem(503) from error
+
+
+async def _connect(stack: AsyncExitStack, pool: databases.Database) -> "databases.core.Connection":
+    try:
+        async with asyncio.timeout(ACQUIRE_SECONDS):
+            return await stack.enter_async_context(pool.connection())
+    except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError) as error:
+        _log.error("cannot work as %s: %s", SERVER_SETTINGS["role"], error)
+        raise Problem(503, "The database is not prepared: run `assay db upgrade`.") from None
 
 
 async def _keep(_connection: object) -> None:

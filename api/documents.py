@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from api.body import parse_json, read_body
-from api.errors import Fault, Problem, in_item, invalid, pointer_to
-from api.schemas import Schemas, adapter_of, base_type, faults_of
+from api.errors import Fault, Problem, fault_of_rule, in_item, invalid, pointer_to
+from api.schemas import Schemas, adapter_of, base_type
 from api.security import Subject
 from assay.catalog import Entity
 
@@ -88,7 +89,7 @@ class Bodies:
         faults = (
             (place, fault)
             for place, key in enumerate(value)
-            for fault in faults_of(self._entity, model, {name: key})
+            for fault in _faults_of(self._entity, model, {name: key})
         )
         _refuse(in_item(Fault(fault.detail), place) for place, fault in faults)
         self._refuse_twice(value)
@@ -112,7 +113,7 @@ class Bodies:
     def _faults(self, value: object, model: type[BaseModel]) -> tuple[Fault, ...]:
         if not isinstance(value, dict):
             return (Fault("This is not a JSON object.", "#"),)
-        if faults := faults_of(self._entity, model, value):
+        if faults := _faults_of(self._entity, model, value):
             return faults
         if model is self._schemas.patch and not value:
             return (Fault("There is nothing to change.", "#"),)
@@ -158,3 +159,35 @@ def _refuse(faults: Iterable[Fault]) -> None:
         raise invalid(*found)
     if found:
         raise Problem(422, "The body does not fit.", found)
+
+
+def _faults_of(
+    entity: Entity, model: type[BaseModel], document: dict[str, Any]
+) -> tuple[Fault, ...]:
+    """Each member that does not fit the model; where the contract has a rule for it, in its words.
+
+    A key that the server computes may be there where the model has it.
+    """
+    try:
+        model.model_validate(document)
+    except ValidationError as error:
+        faults = {str(e["loc"][0]): _fault(entity, str(e["loc"][0]), e) for e in error.errors()}
+        return tuple(faults.values())
+    return ()
+
+
+def _fault(entity: Entity, name: str, error: ErrorDetails) -> Fault:
+    column = entity.columns_by_name.get(name)
+    if column is None:
+        return Fault("There is no such field.", pointer_to(name))
+    if error["type"] == "extra_forbidden":
+        return Fault("The server sets this field.", pointer_to(name))
+    rule = None
+    if error["type"] == "missing" or (error["input"] is None and not column.is_nullable):
+        rule = entity.rule_of_null(name)
+    else:
+        casts = (r for r in entity.rules if r.kind == "cast" and r.columns == (name,))
+        rule = next(casts, None)
+    if rule is None:
+        return Fault(f"{column.title} has a wrong value.", pointer_to(name))
+    return fault_of_rule(rule)

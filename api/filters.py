@@ -242,6 +242,6 @@ def _items(parameter: str, text: str) -> list[str]:
         (items,) = csv.reader([text], strict=True)
     except (csv.Error, ValueError):
         refuse(parameter, "Give values between commas; what holds a comma stands in quotes.")
-    if len(items) > _MAX_VALUES:
-        refuse(parameter, f"These are more than {_MAX_VALUES} values.")
+    if not 1 <= len(items) <= _MAX_VALUES:
+        refuse(parameter, f"Give 1 to {_MAX_VALUES} values.")
     return items

@@ -12,7 +12,7 @@ from api.cursor import VERSION, Page, encoded, limit_up_to, page_body, read_page
 from api.database import Pool
 from api.errors import Fault, Problem, documented, invalid, pointer_to
 from api.preconditions import DOCUMENTED_ETAG, tag_of
-from api.query import warnings_of
+from api.proposal import warnings_of
 from api.resource import READING, WRITING, Resource, answer, documented_body, found
 from api.schemas import MaybeText, NextCursor, nullable
 from api.security import Subject, User, editor_of, reader_of

@@ -5,25 +5,15 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import TypeAdapter
-from starlette.requests import Request
-
-from api.cursor import DEFAULT_LIMIT, MAX_LIMIT, read_limit, read_parameters, read_position, refuse
-from api.errors import Problem
-from api.filters import Filter, Filters, Values, documented_filters
-from api.query import literal
-from api.schemas import base_type, type_adapter
+from api.filters import Filter, Values
+from api.proposal import literal
+from api.schemas import base_type
 from api.versions import quoted
-from assay.catalog import Catalog, Column, Entity
+from assay.catalog import Column, Entity
 
 Counting = Literal["exact", "estimated"]
-_COUNTINGS: dict[str, Counting] = {"exact": "exact", "estimated": "estimated"}
-PARAMETERS = ("limit", "cursor", "sort", "fields", "expand", "count", "q")
-_TEXT: TypeAdapter[Any] = TypeAdapter(str)
-_MAX_SEARCH = 500
-_MAX_SORTS = 5
 
 
 @dataclass(frozen=True)
@@ -118,7 +108,7 @@ class Listing:
 
     def position(self, values: str) -> str:
         """What the cursor holds that goes on after a row, whose `position` this is."""
-        return f"[{json.dumps(_spelled(self.sorts))}, {values.removeprefix('[')}"
+        return f"[{json.dumps(spelled(self.sorts))}, {values.removeprefix('[')}"
 
     def _conditions(self, values: Values) -> str:
         held = self.filter.sql(values)
@@ -143,112 +133,6 @@ class Listing:
         return ", ".join(items)
 
 
-class Listings:
-    """Reads what is asked of one entity's list."""
-
-    def __init__(self, entity: Entity, catalog: Catalog) -> None:
-        self._entity = entity
-        self._filters = Filters(entity)
-        self._key = entity.columns_by_name[entity.key[0]]
-        self._sortable = {column.name: column for column in entity.columns if is_sortable(column)}
-        self._adapters = {
-            column.name: type_adapter(column.data_type, is_nullable=column.is_nullable)
-            for column in self._sortable.values()
-        }
-        self._expandable = {column.name: column for column in expandable(entity, catalog)}
-
-    def filter(self, request: Request) -> Filter:
-        """Only conditions. Raises `Problem` 422."""
-        return self._filters.read(read_parameters(request))
-
-    def read(self, request: Request, *others: str) -> Listing:
-        """The query, in which there may be `others` too.
-
-        Raises:
-            Problem: 422.
-        """
-        parameters = read_parameters(request)
-        sorts = self._sorts(parameters.get("sort", ""))
-        cursor = parameters.get("cursor", "")
-        return Listing(
-            entity=self._entity,
-            limit=read_limit(parameters.get("limit", str(DEFAULT_LIMIT))),
-            after=self._after(cursor, sorts) if cursor else (),
-            sorts=sorts,
-            filter=self._filters.read(parameters, (*PARAMETERS, *others)),
-            search=self._search(parameters.get("q")),
-            columns=self._columns(parameters.get("fields")),
-            expanded=self._expanded(parameters.get("expand")),
-            counting=_counting(parameters.get("count")),
-        )
-
-    def _sorts(self, text: str) -> tuple[Sort, ...]:
-        sorts: dict[str, Sort] = {}
-        for item in _names("sort", text):
-            name = item.removeprefix("-")
-            if name not in self._sortable:
-                refuse("sort", f"There is no column {name} to sort by.")
-            if name in sorts:
-                refuse("sort", f"{name} is there twice.")
-            sorts[name] = Sort(self._sortable[name], item.startswith("-"))
-        if len(sorts) > _MAX_SORTS:
-            refuse("sort", f"These are more than {_MAX_SORTS} columns.")
-        sorts.setdefault(self._key.name, Sort(self._key, is_descending=False))
-        # what follows the key never decides
-        return tuple(sorts.values())[: list(sorts).index(self._key.name) + 1]
-
-    def _after(self, cursor: str, sorts: tuple[Sort, ...]) -> tuple[str | None, ...]:
-        types = (_TEXT, *(self._adapters[sort.column.name] for sort in sorts))
-        try:
-            spelled, *values = read_position("cursor", cursor, types)
-        except Problem:
-            refuse("cursor", "The cursor is not one that a page of this list and sort gave.")
-        if spelled != _spelled(sorts):
-            refuse("cursor", "The cursor is of another sort: begin with the first page.")
-        return tuple(values)
-
-    def _search(self, text: str | None) -> str | None:
-        if text is None:
-            return None
-        if not searched(self._entity):
-            refuse("q", "There is no such parameter.")
-        if not text.strip() or len(text) > _MAX_SEARCH or "\0" in text:
-            refuse("q", f"Give 1 to {_MAX_SEARCH} characters to search for.")
-        return text
-
-    def _columns(self, text: str | None) -> tuple[Column, ...] | None:
-        return (
-            None
-            if text is None
-            else tuple(self._chosen("fields", text, self._entity.columns_by_name))
-        )
-
-    def _expanded(self, text: str | None) -> tuple[Column, ...]:
-        return tuple(self._chosen("expand", text, self._expandable)) if text is not None else ()
-
-    def _chosen(self, parameter: str, text: str, known: dict[str, Column]) -> Iterator[Column]:
-        names = _names(parameter, text)
-        if not names:
-            refuse(parameter, "Give names of columns between commas.")
-        if len(set(names)) < len(names):
-            refuse(parameter, "A column is there twice.")
-        for name in names:
-            if name not in known:
-                refuse(parameter, f"There is no such column: {name}.")
-            yield known[name]
-
-
-def is_sortable(column: Column) -> bool:
-    base = base_type(column.data_type)
-    return base != "jsonb" and not base.endswith("[]")
-
-
-def expandable(entity: Entity, catalog: Catalog) -> tuple[Column, ...]:
-    """Columns that hold the key of an entity that the API serves."""
-    served = {target.name for target in catalog.served}
-    return tuple(column for column in entity.columns if column.references in served)
-
-
 def searched(entity: Entity) -> tuple[Column, ...]:
     """The columns whose words `q` looks for: those with an index, else all of text."""
     if entity.search:
@@ -262,59 +146,6 @@ def document(entity: Entity, table: str) -> str:
         f"coalesce({table}.{quoted(column.name)}, '')" for column in searched(entity)
     )
     return f"to_tsvector('simple'::regconfig, {texts})"
-
-
-def documented_listing(entity: Entity, catalog: Catalog) -> list[dict[str, Any]]:
-    """The parameters of a list in OpenAPI."""
-
-    def parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "name": name,
-            "in": "query",
-            "description": description,
-            "schema": schema,
-            **({"style": "form", "explode": False} if schema["type"] == "array" else {}),
-        }
-
-    def some_of(names: list[str]) -> dict[str, Any]:
-        items = {"type": "string", "enum": names}
-        return {"type": "array", "items": items, "minItems": 1, "uniqueItems": True}
-
-    sortable = [column.name for column in entity.columns if is_sortable(column)]
-    limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
-    parameters = [
-        parameter("limit", "Rows on a page.", limit),
-        parameter(
-            "cursor",
-            "`next` of the page before, with the same sort; empty for the first page.",
-            {"type": "string"},
-        ),
-        parameter(
-            "sort",
-            f"At most {_MAX_SORTS} columns in their order; `-` before one turns it round. "
-            "Nulls come last; rows that are equal so far come by their key.",
-            {**some_of([*sortable, *(f"-{name}" for name in sortable)]), "maxItems": _MAX_SORTS},
-        ),
-        parameter("fields", "Only these columns.", some_of([c.name for c in entity.columns])),
-        parameter(
-            "count",
-            "Also how many rows there are on all pages: exact, or PostgreSQL's estimate, "
-            "which is fast however many there are.",
-            {"type": "string", "enum": ["exact", "estimated"]},
-        ),
-    ]
-    if searched(entity):
-        titles = ", ".join(column.title for column in searched(entity))
-        description = (
-            f"Words that are in {titles}, in any case: all of them; `or` between two for one of "
-            'them, "in quotes" for a phrase, `-` before one for its absence.'
-        )
-        schema = {"type": "string", "minLength": 1, "maxLength": _MAX_SEARCH, "pattern": r"\S"}
-        parameters.append(parameter("q", description, schema))
-    if names := [column.name for column in expandable(entity, catalog)]:
-        description = "Also the rows that these columns refer to, in `_expanded`."
-        parameters.append(parameter("expand", description, some_of(names)))
-    return [*parameters, *documented_filters(entity)]
 
 
 def _after(sorts: tuple[Sort, ...], position: tuple[str | None, ...], values: Values) -> str:
@@ -350,22 +181,5 @@ def _relation(entity: Entity) -> str:
     return f"{quoted(entity.schema)}.{quoted(entity.table)}"
 
 
-def _spelled(sorts: tuple[Sort, ...]) -> str:
+def spelled(sorts: tuple[Sort, ...]) -> str:
     return ",".join(map(str, sorts))
-
-
-def _names(parameter: str, text: str) -> list[str]:
-    if not text:
-        return []
-    names = text.split(",")
-    if "" in names:
-        refuse(parameter, "A name is missing between the commas.")
-    return names
-
-
-def _counting(text: str | None) -> Counting | None:
-    if text is None:
-        return None
-    if text not in _COUNTINGS:
-        refuse("count", "The count is exact or estimated.")
-    return _COUNTINGS[text]

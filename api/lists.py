@@ -14,10 +14,10 @@ from api.documents import MAX_ITEMS, Documents
 from api.errors import Fault, Problem, documented, invalid
 from api.filters import Filter, Values, documented_filters
 from api.idempotency import HEADER, Once, read_idempotency_key, sha256_of
-from api.listing import Listing, documented_listing, expandable
+from api.listing import Listing
+from api.parameters import documented_listing, expandable
 from api.preconditions import DOCUMENTED_ETAG, tag_of
 from api.resource import READING, WRITING, Resource, answer, documented_body, found
-from api.schemas import reference_to
 from api.security import User, check_readable, editor_of, reader_of
 
 _JSON = "application/json"
@@ -93,17 +93,8 @@ def writing_router_of(resource: Resource) -> APIRouter:
         },
         responses={
             201: {
+                "model": schemas.written | schemas.written_list,
                 "description": "The row, or of an array all of them in `items`.",
-                "content": {
-                    "application/json": {
-                        "schema": {
-                            "oneOf": [
-                                reference_to(schemas.written),
-                                reference_to(schemas.written_list),
-                            ]
-                        }
-                    }
-                },
                 "headers": DOCUMENTED_ETAG,
             },
             **documented(*WRITING),
@@ -134,8 +125,8 @@ def writing_router_of(resource: Resource) -> APIRouter:
         "",
         summary="Change fields of many rows",
         description=(
-            "With an object: in all rows that the filter finds, which may not be empty; the "
-            "answer says how many. With an array of up to "
+            "An object: in all rows that the filter finds, which may not be empty; the "
+            "answer says how many. An array of up to "
             f"{MAX_ITEMS:,} items, each with the key of its row: in those; no filter then. Whole "
             "or not at all."
         ),
@@ -149,14 +140,8 @@ def writing_router_of(resource: Resource) -> APIRouter:
         },
         responses={
             200: {
+                "model": Counted | schemas.written_list,
                 "description": "How many rows, or of an array all of them in `items`.",
-                "content": {
-                    "application/json": {
-                        "schema": {
-                            "oneOf": [reference_to(Counted), reference_to(schemas.written_list)]
-                        }
-                    }
-                },
             },
             **documented(*WRITING),
         },

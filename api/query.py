@@ -7,14 +7,12 @@ One row is written as many are: as a list of one.
 
 # ruff: noqa: S608 - identifiers and expressions are the catalog's, values are bound
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from api import versions
-from api.schemas import is_whole
+from api import proposal, versions
 from api.versions import quoted
-from assay.catalog import PROVENANCE, Column, Entity, Rule
+from assay.catalog import PROVENANCE, Column, Entity
 
 FAULTS = "select journal.faults_of($1, $2::jsonb, $3, $4, $5, $6)::text as faults"
 """What a statement over documents refuses of them, each by itself: the statement, its four values,
@@ -114,10 +112,10 @@ def plan_of(  # noqa: C901 - the statements share their parts
             written._transaction_id::text as version,
             row_to_json(answer.*)::text as body
         from written
-        cross join lateral (select {shown}, ({_warnings(entity)}) as warnings) as answer
+        cross join lateral (select {shown}, ({proposal.warnings(entity)}) as warnings) as answer
     """
-    given = _given(entity)
-    proposed = _proposed(entity)
+    given = proposal.given(entity)
+    proposed = proposal.proposed(entity)
     inserted = f"""
         written as (
             insert into {table} ({columns}) select {columns} from proposed order by _place
@@ -161,25 +159,27 @@ def plan_of(  # noqa: C901 - the statements share their parts
     # after a wait for another writer of the row.
     def replaced(column: Column) -> str | None:
         if column.name in PROVENANCE:
-            return _provenance(column)
+            return proposal.provenance(column)
         if column.name in entity.key:
-            return None if column.is_server_owned else _if_given(column, "proposed", "target")
+            return (
+                None if column.is_server_owned else proposal.if_given(column, "proposed", "target")
+            )
         if column.is_server_owned and column.default is None:
             return None
         return f"proposed.{quoted(column.name)}"
 
     def patched(column: Column) -> str | None:
         if column.name in PROVENANCE:
-            return _provenance(column)
-        return None if column.is_server_owned else _if_given(column, "given", "target")
+            return proposal.provenance(column)
+        return None if column.is_server_owned else proposal.if_given(column, "given", "target")
 
     def restored(column: Column) -> str | None:
         if column.name in PROVENANCE:
-            return _provenance(column)
+            return proposal.provenance(column)
         return None if column.name in entity.key else f"proposed.{quoted(column.name)}"
 
     reverted = ", ".join(
-        f"{_provenance(c) if c.name in PROVENANCE else quoted(c.name)} as {quoted(c.name)}"
+        f"{proposal.provenance(c) if c.name in PROVENANCE else quoted(c.name)} as {quoted(c.name)}"
         for c in entity.columns
     )
 
@@ -201,7 +201,10 @@ def plan_of(  # noqa: C901 - the statements share their parts
                     hashtextextended(concat_ws(' ', $5::text, $6::text, $7::text), 0)
                 ) as is_ours
             ),
-            {_given(entity, "(select is_ours from turn)")}, {proposed}, {inserted}, {edited},
+            {proposal.given(entity, "(select is_ours from turn)")},
+            {proposed},
+            {inserted},
+            {edited},
             answered as ({answer}),
             kept as (
                 insert into auth.answered_requests (
@@ -269,81 +272,3 @@ def plan_of(  # noqa: C901 - the statements share their parts
         """
         ),
     )
-
-
-def warnings_of(entity: Entity) -> str:
-    """What $4 of the writes is: those rules as they are told to people, as JSON."""
-    return json.dumps(
-        [{"name": r.name, "message": r.message, "columns": r.columns} for r in warn_rules(entity)]
-    )
-
-
-def warn_rules(entity: Entity) -> tuple[Rule, ...]:
-    """The rules that a written row is judged by and may break, in the order of their list."""
-    return tuple(rule for rule in entity.rules if rule.severity == "warn" and rule.expression)
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _given(entity: Entity, condition: str = "true") -> str:
-    """The documents as rows of the contract's types; what is absent is null here."""
-    # `3.0` is a whole number in JSON, but PostgreSQL's integers do not read it.
-    taken = ", ".join(f"{quoted(c.name)} {_wide(c)}" for c in entity.columns)
-    typed = ", ".join(
-        f"record.{quoted(c.name)}::{c.data_type} as {quoted(c.name)}" for c in entity.columns
-    )
-    return f"""
-        given as (
-            select element._document, element._place, {typed}
-            from jsonb_array_elements(
-                case when {condition} then $1::jsonb else '[]' end
-            ) with ordinality as element (_document, _place)
-            cross join lateral jsonb_to_record(element._document) as record ({taken})
-        )
-    """
-
-
-def _wide(column: Column) -> str:
-    return "numeric" if is_whole(column.data_type) else column.data_type
-
-
-def _proposed(entity: Entity) -> str:
-    """The whole rows as they are to be: absent fields have the contract's defaults."""
-    values = ", ".join(f"{_proposal(c)} as {quoted(c.name)}" for c in entity.columns)
-    return f"proposed as (select _document, _place, {values} from given)"
-
-
-def _proposal(column: Column) -> str:
-    if column.name in PROVENANCE:
-        return _provenance(column)
-    given = quoted(column.name)
-    if column.default is None:
-        return given
-    default = f"({column.default})::{column.data_type}"
-    if column.is_server_owned:
-        return default
-    return f"case when _document ? {literal(column.name)} then {given} else {default} end"
-
-
-def _if_given(column: Column, source: str, otherwise: str) -> str:
-    name = quoted(column.name)
-    is_given = f"{source}._document ? {literal(column.name)}"
-    return f"case when {is_given} then {source}.{name} else {otherwise}.{name} end"
-
-
-def _provenance(column: Column) -> str:
-    return {"updated_at": "clock_timestamp()", "updated_by": "$2::text"}[column.name]
-
-
-def _warnings(entity: Entity) -> str:
-    """JSON array of those rules in $4 whose expression is false for the row."""
-    # The first one stands for "no rule", so that there always is a list.
-    rules = enumerate(warn_rules(entity))
-    held = ["(-1, true)", *(f"({i}, ({rule.expression}))" for i, rule in rules)]
-    return f"""
-        select coalesce(jsonb_agg($4::jsonb -> judged.place order by judged.place), '[]')
-        from (values {", ".join(held)}) as judged (place, holds)
-        where not judged.holds
-    """

@@ -29,8 +29,10 @@ from api.documents import MAX_FAULTS, Bodies, Documents
 from api.envelope import segment_text
 from api.errors import Fault, Problem, Refusal, in_item, problem_of_refusal
 from api.filters import Filter
-from api.listing import Listing, Listings
-from api.query import FAULTS, Plan, plan_of, warnings_of
+from api.listing import Listing
+from api.parameters import Listings
+from api.proposal import warnings_of
+from api.query import FAULTS, Plan, plan_of
 from api.schemas import Schemas, adapter_of, schema_of
 from api.security import Subject, User
 from assay.catalog import Catalog, CatalogError, Column, Entity

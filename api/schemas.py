@@ -21,13 +21,10 @@ from pydantic import (
     StrictBool,
     StrictStr,
     TypeAdapter,
-    ValidationError,
     WithJsonSchema,
     create_model,
 )
-from pydantic_core import ErrorDetails
 
-from api.errors import Fault, fault_of_rule, pointer_to
 from assay.catalog import CatalogError, Column, Entity
 
 
@@ -278,35 +275,3 @@ NextCursor = Annotated[
     str | None,
     WithJsonSchema({"type": "string", "nullable": True, "description": "Null on the last page."}),
 ]
-
-
-def faults_of(
-    entity: Entity, model: type[BaseModel], document: dict[str, Any]
-) -> tuple[Fault, ...]:
-    """Each member that does not fit the model; where the contract has a rule for it, in its words.
-
-    A key that the server computes may be there where the model has it.
-    """
-    try:
-        model.model_validate(document)
-    except ValidationError as error:
-        faults = {str(e["loc"][0]): _fault(entity, str(e["loc"][0]), e) for e in error.errors()}
-        return tuple(faults.values())
-    return ()
-
-
-def _fault(entity: Entity, name: str, error: ErrorDetails) -> Fault:
-    column = entity.columns_by_name.get(name)
-    if column is None:
-        return Fault("There is no such field.", pointer_to(name))
-    if error["type"] == "extra_forbidden":
-        return Fault("The server sets this field.", pointer_to(name))
-    rule = None
-    if error["type"] == "missing" or (error["input"] is None and not column.is_nullable):
-        rule = entity.rule_of_null(name)
-    else:
-        casts = (r for r in entity.rules if r.kind == "cast" and r.columns == (name,))
-        rule = next(casts, None)
-    if rule is None:
-        return Fault(f"{column.title} has a wrong value.", pointer_to(name))
-    return fault_of_rule(rule)

@@ -91,7 +91,7 @@ GEM = Entity(
             default="case when carat is null then 'unweighed' else 'weighed' end",
             enum=("weighed", "unweighed"),
         ),
-        column("mine", "text"),
+        column("mine", "text", references="mines"),
         column("notes", "text[]", is_nullable=False, is_server_owned=True, default="'{}'::text[]"),
         column("updated_at", "timestamptz", is_nullable=False, is_server_owned=True),
         column("updated_by", "text", is_nullable=False, is_server_owned=True),
@@ -140,6 +140,19 @@ STONE = Entity(
     source_tables=(),
 )
 
+MINE = Entity(
+    name="mines",
+    schema="curated",
+    table="mines",
+    title="Mines",
+    description="One row per mine, to which gems refer.",
+    path="mines",
+    key=("mine",),
+    columns=(column("mine", "text", is_nullable=False), column("country", "text")),
+    rules=(),
+    source_tables=(),
+)
+
 SOURCE = SourceTable(
     name="shop.gems",
     schema="raw",
@@ -156,11 +169,15 @@ SOURCE = SourceTable(
     sample=None,
 )
 
-CATALOG = Catalog({"gems": GEM, "stones": STONE}, {"shop.gems": SOURCE})
+CATALOG = Catalog({"gems": GEM, "mines": MINE, "stones": STONE}, {"shop.gems": SOURCE})
 
 TABLES = """
-create table curated.mines (mine text primary key);
-insert into curated.mines values ('Golconda');
+create table curated.mines (
+    mine text primary key,
+    country text,
+    _transaction_id xid8 not null default pg_current_xact_id()
+);
+insert into curated.mines values ('Golconda', 'India');
 create table curated.gems (
     gem_id uuid,
     label text constraint gems__label_required not null,
@@ -229,8 +246,8 @@ def database(database_url: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
             "set session_replication_role = replica;"
             "delete from curated.gems; delete from curated.stones; delete from journal.edits;"
             "delete from journal.verdicts; delete from journal.accounts;"
-            "delete from auth.answered_requests; delete from journal.unloads; delete from raw.loads;"
-            "delete from raw.shop__gems;"
+            "delete from auth.answered_requests; delete from journal.unloads;"
+            "delete from raw.loads; delete from raw.shop__gems;"
             "delete from auth.users where username not in ('reader', 'editor', 'admin')"
         )
 

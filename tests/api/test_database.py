@@ -90,11 +90,14 @@ async def test_a_url_may_need_escapes(database_url: str) -> None:
         connection.execute(
             psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(name))
         )
+        connection.execute(
+            psycopg.sql.SQL("grant assay_api to {}").format(psycopg.sql.Identifier(name))
+        )
         escaped = quote(name, safe="")
         url = urlsplit(database_url)
         there = f"postgresql://{escaped}:{quote(password, safe='')}@/{escaped}?{url.query}"
         async with pool(there) as database:
-            assert await value_of(database, "select current_user") == name
+            assert await value_of(database, "select session_user") == name
             assert await value_of(database, "select current_database()") == name
         for statement in ("drop database {}", "drop role {}"):
             connection.execute(psycopg.sql.SQL(statement).format(psycopg.sql.Identifier(name)))
@@ -214,12 +217,13 @@ async def test_writers_who_wait_leave_connections_to_others(
 
 async def test_no_slot_is_lost_when_a_commit_fails(database_url: str) -> None:
     """`databases` loses one each time that its own transaction fails to commit."""
-    async with pool(database_url, max_readers=2) as database:
+    async with pool(database_url, max_writers=2) as database:
         for _ in range(10):
             with pytest.raises(asyncpg.ForeignKeyViolationError):
-                await database.fetch_row(
+                await database.write_row(
+                    "gems",
                     "insert into curated.gems values (gen_random_uuid(), 'x', 1, null, null, null,"
-                    " null, null, null, null, null, null, 'unweighed', 'nowhere', '{}', now(), '')"
+                    " null, null, null, null, null, null, 'unweighed', 'nowhere', '{}', now(), '')",
                 )
         assert await value_of(database, "select count(*) from curated.gems") == 0
 
@@ -259,6 +263,8 @@ async def test_a_server_that_stops_and_starts_is_503_then_as_before(tmp_path: Pa
                 await database.fetch_row("select 1")
             assert refused.value.status == 503
             await asyncio.to_thread(postgres.start, tmp_path)
+            with psycopg.connect(address.url) as connection:
+                connection.execute("drop role if exists assay_api; create role assay_api")
             try:
                 assert await value_of(database, "select 1") == 1
             finally:

@@ -411,7 +411,7 @@ async def test_an_empty_table_is_an_empty_page(editor: httpx.AsyncClient) -> Non
         ("limit=", "limit"),
         ("limit=1&limit=2", "limit"),
         ("offset=1", "offset"),
-        ("label=a", "label"),
+        ("colour=a", "colour"),
         ("cursor=x", "cursor"),
         ("cursor=%C3%BC", "cursor"),
         ("cursor=e30", "cursor"),  # {}
