@@ -262,7 +262,7 @@ def plan_of(  # noqa: C901 - the statements share their parts
         patch_where=lambda condition: (
             f"""
             with {given}, {updated("given", patched, condition)}, {edited}
-            select _new_key as key from written
+            select count(*) as count from written
         """
         ),
         delete_where=lambda condition: (

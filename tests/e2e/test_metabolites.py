@@ -255,7 +255,7 @@ def test_pages_for_people(api: httpx.Client) -> None:
         answer = api.get(path, headers={"Authorization": ""})
         assert answer.status_code == 200, path
     document = api.get("/openapi.json").json()
-    assert set(document["paths"][PATH]) == {"get", "post", "put"}
+    assert set(document["paths"][PATH]) == {"delete", "get", "patch", "post", "put"}
     assert 'src="http' not in api.get("/docs").text
 
 
