@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,53 @@ async def test_the_settings_of_a_connection(database_url: str) -> None:
         assert await value_of(database, "show lock_timeout") == "5s"
         assert await value_of(database, "show statement_timeout") == "10s"
         assert await value_of(database, "show timezone") == "UTC"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create table curated.own (a int)",
+        "create table own (a int)",
+        "create schema own",
+        "drop table curated.gems",
+        "truncate curated.gems",
+        "alter table curated.gems disable trigger all",
+        "alter table curated.gems drop constraint gems__one_label",
+        "update journal.edits set edited_by = 'another'",
+        "delete from journal.edits",
+        "delete from raw.loads",
+        "insert into raw.shop__gems default values",
+        "copy curated.gems to program 'true'",
+        "copy curated.gems from '/etc/passwd'",
+        "create role another superuser",
+        "select pg_read_file('/etc/passwd')",
+    ],
+)
+async def test_b27_the_role_of_the_api_changes_rows_only(database_url: str, statement: str) -> None:
+    """Whatever slips through: it makes, alters, empties and drops nothing, and reads no file."""
+    async with pool(database_url) as database:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await database.write_row("gems", statement)
+
+
+async def test_b27_what_reads_is_read_only(database_url: str) -> None:
+    """Also what looks like a read: PostgreSQL refuses it."""
+    async with pool(database_url) as database:
+        assert await value_of(database, "select current_user") == "assay_api"
+        assert await value_of(database, "show transaction_read_only") == "on"
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await database.fetch("with gone as (delete from curated.gems) select 1")
+
+
+async def test_a_database_that_is_not_prepared_is_503(
+    create_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The role is made by `assay db upgrade`; what to do stands in the answer."""
+    monkeypatch.setitem(module.SERVER_SETTINGS, "role", "nobody made this")
+    async with pool(create_database()) as database:
+        with pytest.raises(Problem) as refused:
+            await database.fetch_row("select 1")
+    assert (refused.value.status, "assay db upgrade" in refused.value.detail) == (503, True)
 
 
 async def test_a_url_of_a_unix_socket_keeps_its_port(tmp_path: Path) -> None:
