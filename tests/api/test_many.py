@@ -97,6 +97,23 @@ async def test_each_item_that_breaks_a_rule_is_named(
     assert count(database, "journal.edits") == 1
 
 
+async def test_few_faults_among_ten_thousand_are_found_in_time(
+    editor: httpx.AsyncClient, database: Database
+) -> None:
+    """Well within the time that a statement has; a hundred of them are told."""
+    documents = [{"label": f"gem {n}"} for n in range(10_000)]
+    documents[9_998] = {"label": "gem 17"}
+    documents[5_000] = {"label": "x" * 41}
+    response = await editor.post(GEMS, json=documents)
+    assert faults(response) == {
+        "#/5000/label": "Broken: label_short.",
+        "#/9998/label": "Another gem has this label.",
+    }
+    response = await editor.post(GEMS, json=[{"label": "same"} for _ in range(500)])
+    assert list(faults(response)) == [f"#/{n}/label" for n in range(1, 101)]
+    assert count(database) == 0
+
+
 async def test_many_rows_are_changed_each_in_its_way(editor: httpx.AsyncClient) -> None:
     a, b, c = await made(editor, {"label": "a"}, {"label": "b", "carat": 2}, {"label": "c"})
     response = await editor.patch(

@@ -778,7 +778,7 @@ def test_the_document_describes_uploads(served: FastAPI) -> None:
     parameters = {p["name"]: p["schema"]["type"] for p in upload["parameters"]}
     assert parameters == {"dry_run": "boolean", "force": "boolean", "Prefer": "string"}
     assert set(upload["responses"]) == {
-        *("200", "202", "401", "403", "413", "415", "422", "500", "503", "504")
+        *("200", "202", "401", "403", "404", "413", "415", "422", "500", "503", "504")
     }
     unload = document["paths"][f"{LOADS}/{{load_id}}"]["delete"]
     assert {"200", "202", "404", "409"} <= set(unload["responses"])

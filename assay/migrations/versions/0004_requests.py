@@ -72,14 +72,17 @@ begin
     return true;
 end $$;
 
--- Which of the documents a statement refuses, and why: runs it for each by itself, and undoes
--- all of it. $1 of the statement is a JSON array, $2 to $4 are the other values.
-create function journal.faults_of(
-    statement text, documents jsonb, username text, entity text, warnings text, most integer
+-- Which of these documents a statement refuses, and why: it is run for all of them; where that
+-- fails, for the one half and then for the other, and so on. Those that it takes stay written, so
+-- that the others meet them. $1 of the statement is a JSON array, $2 to $4 are the other values.
+create function journal.faults_among(
+    statement text, documents jsonb, place integer, most integer,
+    username text, entity text, warnings text
 ) returns jsonb language plpgsql as $$
 declare
-    faults jsonb := '[]';
-    item record;
+    length constant integer := jsonb_array_length(documents);
+    half constant integer := length / 2;
+    faults jsonb;
     state text;
     name_of_constraint text;
     name_of_schema text;
@@ -87,39 +90,56 @@ declare
     name_of_column text;
 begin
     begin
-        -- foreign keys too are to speak for the row that breaks them
-        set constraints all immediate;
-        for item in
-            select document, place from jsonb_array_elements(documents) with ordinality
-            as element (document, place)
-        loop
-            begin
-                execute statement
-                using jsonb_build_array(item.document)::text, username, entity, warnings;
-            exception when others then
-                get stacked diagnostics
-                    state = returned_sqlstate,
-                    name_of_constraint = constraint_name,
-                    name_of_schema = schema_name,
-                    name_of_table = table_name,
-                    name_of_column = column_name;
-                if state !~ '^(22|23|54|AS)' then
-                    raise;
-                end if;
-                faults := faults || jsonb_build_object(
-                    'place', item.place - 1,
-                    'sqlstate', state,
-                    'constraint_name', nullif(name_of_constraint, ''),
-                    'schema_name', nullif(name_of_schema, ''),
-                    'table_name', nullif(name_of_table, ''),
-                    'column_name', nullif(name_of_column, '')
-                );
-            end;
-            exit when jsonb_array_length(faults) >= most;
-        end loop;
-        raise exception 'undone' using errcode = 'AS000';
-    exception when sqlstate 'AS000' then null;
+        execute statement using documents::text, username, entity, warnings;
+        return '[]';
+    exception when others then
+        get stacked diagnostics
+            state = returned_sqlstate,
+            name_of_constraint = constraint_name,
+            name_of_schema = schema_name,
+            name_of_table = table_name,
+            name_of_column = column_name;
+        if state !~ '^(22|23|54|AS)' then
+            raise;
+        end if;
     end;
+    if length = 1 then
+        return jsonb_build_array(jsonb_build_object(
+            'place', place,
+            'sqlstate', state,
+            'constraint_name', nullif(name_of_constraint, ''),
+            'schema_name', nullif(name_of_schema, ''),
+            'table_name', nullif(name_of_table, ''),
+            'column_name', nullif(name_of_column, '')
+        ));
+    end if;
+    faults := journal.faults_among(
+        statement,
+        jsonb_path_query_array(documents, '$[0 to $to]', jsonb_build_object('to', half - 1)),
+        place, most, username, entity, warnings
+    );
+    if jsonb_array_length(faults) >= most then
+        return faults;
+    end if;
+    return faults || journal.faults_among(
+        statement,
+        jsonb_path_query_array(documents, '$[$from to last]', jsonb_build_object('from', half)),
+        place + half, most - jsonb_array_length(faults), username, entity, warnings
+    );
+end $$;
+
+-- The same, and all of it is undone.
+create function journal.faults_of(
+    statement text, documents jsonb, username text, entity text, warnings text, most integer
+) returns jsonb language plpgsql as $$
+declare
+    faults jsonb;
+begin
+    -- foreign keys too are to speak for the row that breaks them
+    set constraints all immediate;
+    faults := journal.faults_among(statement, documents, 0, most, username, entity, warnings);
+    raise exception 'undone' using errcode = 'AS000';
+exception when sqlstate 'AS000' then
     return faults;
 end $$;
 """
