@@ -4,18 +4,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api import history, lists, loads, pages, rows, sessions, uploads
+from api.accept import check_accept
 from api.builds import Builder
+from api.cors import Cors
 from api.database import Database
 from api.envelope import Envelope
-from api.errors import SCHEMA, problem_of, respond
+from api.errors import SCHEMA, documented, problem_of, respond
 from api.forms import remove_left_over
+from api.limits import Limits
+from api.metrics import Metrics
 from api.resource import Resource
 from api.schemas import schemas_of
 from api.security import Tokens
@@ -50,6 +55,8 @@ def create_app(
     builder = Builder(settings)
     reports = loads.Reports(catalog)
 
+    metrics = Metrics(database, builder)
+
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         warm_up()
@@ -68,10 +75,14 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(check_accept)],
+        responses=documented(406, 408, 429),
     )
     app.state.database = database
     app.state.builder = builder
     app.state.tokens = tokens
+    app.state.limits = Limits(settings)
+    app.state.operators = settings.operator_addresses
     resources = {
         entity.name: Resource(entity, catalog, schemas_of(entity)) for entity in catalog.served
     }
@@ -87,7 +98,7 @@ def create_app(
     app.include_router(loads.router_of(catalog, reports))
     app.include_router(sessions.router_of(tokens))
     app.include_router(pages.health_router(pages.Manifest(settings.manifest, served)))
-    app.include_router(pages.documents_router(settings.project))
+    app.include_router(pages.documents_router(settings.project, metrics))
 
     async def handle(request: Request, error: Exception) -> Response:
         problem = problem_of(error, catalog)
@@ -97,7 +108,16 @@ def create_app(
 
     app.add_exception_handler(HTTPException, handle)
     app.add_exception_handler(RequestValidationError, handle)
-    app.add_middleware(Envelope, catalog=catalog)
+    app.add_middleware(
+        Envelope,
+        catalog=catalog,
+        metrics=metrics,
+        cors=Cors(settings.cors_origins),
+        max_requests=settings.max_requests,
+    )
+    if settings.trusted_proxies:
+        proxies = [str(network) for network in settings.trusted_proxies]
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 

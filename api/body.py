@@ -1,11 +1,14 @@
 """Reads request bodies: bounded while they stream in, and JSON without its ambiguities."""
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from fastapi import Request
+from starlette.types import Message, Receive
 
 from api.errors import Fault, Problem, invalid, pointer_to
 
@@ -14,8 +17,37 @@ MAX_BYTES_OF_LIST = 16 << 20
 _MAX_DEPTH = 64
 _SPACE = 1000
 """Bytes in which a list has to begin."""
+PATIENCE_SECONDS = 30.0
+SLOWEST = 10_000
+"""Bytes a second: a body has its 30 seconds, and one more for each of these."""
 # Python refuses to read a longer number as an int; Decimal reads it exactly, in linear time.
 _INT_DIGITS = 100
+
+
+def in_time(receive: Receive) -> Receive:
+    """`receive`, which waits no longer for a body than it is worth.
+
+    It raises `Problem` 408, and closes the connection, since the rest may still come.
+    """
+    deadline: float | None = None
+    is_whole = False
+
+    async def receive_in_time() -> Message:
+        nonlocal deadline, is_whole
+        # Then it only waits for the client to go away.
+        if is_whole:
+            return await receive()
+        deadline = deadline or time.monotonic() + PATIENCE_SECONDS
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                message = await receive()
+        except TimeoutError:
+            raise Problem(408, headers={"Connection": "close"}) from None
+        is_whole = not message.get("more_body", False)
+        deadline += len(message.get("body", b"")) / SLOWEST
+        return message
+
+    return receive_in_time
 
 
 async def read_body(request: Request, *media_types: str, lists: bool = False) -> str:

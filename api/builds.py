@@ -135,6 +135,11 @@ class Builder:
         await asyncio.gather(*self._tasks)
 
     @property
+    def waiting(self) -> int:
+        """Jobs that are not begun."""
+        return len(self._waiting)
+
+    @property
     def _is_closing(self) -> bool:
         return self._ends_at is not None
 

@@ -86,6 +86,11 @@ class Database:
                 async with asyncio.timeout(COMMAND_SECONDS):
                     await pool.disconnect()
 
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """Of each pool, how many of its connections are in use, and how many wait for use."""
+        pools = {"readers": self._readers, "writers": self._writers}
+        return {name: _usage(pool) for name, pool in pools.items() if pool.is_connected}
+
     async def fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
         """The rows of one statement that only reads."""
         return await _fetch(self._readers, sql, values)
@@ -135,6 +140,12 @@ def _pool(url: str, max_size: int, server_settings: dict[str, str]) -> databases
         reset=_keep,
         server_settings={**SERVER_SETTINGS, **server_settings},
     )
+
+
+def _usage(pool: databases.Database) -> tuple[int, int]:
+    # `databases` has no public way to its pool.
+    own = cast("asyncpg.Pool[asyncpg.Record]", pool._backend._pool)  # noqa: SLF001
+    return own.get_size() - own.get_idle_size(), own.get_idle_size()
 
 
 async def _fetch(

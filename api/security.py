@@ -11,6 +11,7 @@ from fastapi.security import OAuth2PasswordBearer
 
 from api.database import Pool
 from api.errors import Problem
+from api.limits import address_of, take
 from api.users import ROLES, Role, User, user_by_id
 
 LOGIN = "/api/v1/auth/login"
@@ -82,10 +83,17 @@ _bearer = OAuth2PasswordBearer(tokenUrl=LOGIN, auto_error=False)
 
 
 async def _subject(request: Request, token: Annotated[str | None, Depends(_bearer)]) -> UUID:
-    if not token:
-        raise unauthenticated("Log in and send the access token.")
     tokens = cast("Tokens", request.app.state.tokens)
-    return tokens.read(token)
+    try:
+        if not token:
+            raise unauthenticated("Log in and send the access token.")
+        subject = tokens.read(token)
+    except Problem:
+        take(request, "requests", address_of(request))
+        raise
+    request.state.user_id = subject
+    take(request, "requests", str(subject))
+    return subject
 
 
 Subject = Annotated[UUID, Depends(_subject)]

@@ -11,6 +11,7 @@ from api.body import read_body
 from api.cursor import check_parameters
 from api.database import Pool
 from api.errors import Fault, documented, invalid
+from api.limits import address_of, take
 from api.security import LIFETIME, LOGIN, Reader, Subject, Tokens, unauthenticated
 from api.users import MAX_PASSWORD, Role, authenticate
 
@@ -56,6 +57,7 @@ class Me(BaseModel):
 
 async def _read_login(request: Request) -> dict[str, str]:
     """The fields of OAuth2's password form (RFC 6749, 4.3.2); others are ignored, as it says."""
+    take(request, "logins", address_of(request))
     check_parameters(request)
     text = await read_body(request, _FORM)
     try:

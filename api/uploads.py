@@ -12,6 +12,7 @@ from api.cursor import check_parameters
 from api.database import Pool
 from api.errors import Fault, Problem, documented, invalid
 from api.forms import MEDIA_TYPE, boundary_of, receive_file
+from api.limits import take
 from api.loads import LoadReport, Rejected, Reports, location_of
 from api.resource import PREFIX, READING, answer
 from api.security import Editor, Subject
@@ -87,7 +88,8 @@ class Asked:
 def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> APIRouter:
     router = APIRouter(tags=[entity.title])
 
-    async def read(request: Request, _subject: Subject, dry_run: DryRun, force: Force) -> Asked:
+    async def read(request: Request, subject: Subject, dry_run: DryRun, force: Force) -> Asked:
+        take(request, "uploads", str(subject))
         check_parameters(request, "dry_run", "force")
         return Asked(
             boundary=boundary_of(request, max_megabytes),

@@ -207,7 +207,14 @@ def test_a_short_secret_is_refused_with_a_sentence() -> None:
         Tokens("x" * 31)
 
 
-LOCAL = ["/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/openapi.json", "/dbt"]
+LOCAL = [
+    "/docs",
+    "/docs/start.js",
+    "/docs/swagger-ui-bundle.js",
+    "/openapi.json",
+    "/dbt",
+    "/metrics",
+]
 
 
 @pytest.mark.parametrize("url", LOCAL)
@@ -226,7 +233,7 @@ LOCAL = ["/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/openapi.json
         ("127.0.0.1", {"Forwarded": "for=127.0.0.1"}),
     ],
 )
-async def test_pages_for_this_machine_are_404_elsewhere(
+async def test_b41_pages_for_this_machine_are_404_elsewhere(
     app: FastAPI, url: str, address: str, headers: dict[str, str]
 ) -> None:
     """A proxy, or a page whose name resolves to this machine, is elsewhere."""

@@ -520,7 +520,7 @@ async def test_a_wrong_parameter_is_422(client: httpx.AsyncClient, asked: str) -
 
 
 @pytest.mark.parametrize("is_announced", [True, False])
-async def test_what_is_too_large_is_413(
+async def test_b31_what_is_too_large_is_413(
     client: httpx.AsyncClient, folder: Path, *, is_announced: bool
 ) -> None:
     """Said beforehand or found out while it comes in; the limit here is 1 MB."""
