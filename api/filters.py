@@ -200,7 +200,7 @@ def documented_filters(entity: Entity) -> list[dict[str, Any]]:
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            name: {"type": "string"} if operator == "in" else _schema(column, operator)
+            name: _in_group(_schema(column, operator))
             for name, (column, operator) in {**members, **plain}.items()
         },
     }
@@ -235,6 +235,17 @@ def _schema(column: Column, operator: str) -> dict[str, Any]:
         plain.pop("example", None)
         return {"type": "array", "items": plain, "minItems": 1, "maxItems": _MAX_VALUES}
     return plain
+
+
+def _in_group(schema: dict[str, Any]) -> dict[str, Any]:
+    """As a member of an object in a query, which cannot have lists."""
+    if schema["type"] != "array":
+        return schema
+    item = schema["items"]
+    if "enum" in item:
+        value = "|".join(re.escape(str(value)) for value in item["enum"])
+        return {"type": "string", "pattern": f"^({value})(,({value}))*$"}
+    return {"type": "string", "format": f"list of {item.get('format', item['type'])}"}
 
 
 def _items(parameter: str, text: str) -> list[str]:
