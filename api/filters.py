@@ -60,6 +60,8 @@ DESCRIPTIONS = {
 GROUPS = ("or", "or2")
 _MEMBER = re.compile(r"(or2?)\[([^\[\]]*)\]")
 _MAX_VALUES = 1000
+_ITEM = r'^("([^"]|"")+"|[^",\r\n][^,\r\n]*)$'
+"""A text among others, between commas."""
 
 
 @dataclass
@@ -233,6 +235,8 @@ def _schema(column: Column, operator: str) -> dict[str, Any]:
         plain["enum"] = [value for value in plain["enum"] if value is not None]
     if operator == "in":
         plain.pop("example", None)
+        if plain == {"type": "string"}:
+            plain["pattern"] = _ITEM
         return {"type": "array", "items": plain, "minItems": 1, "maxItems": _MAX_VALUES}
     return plain
 
@@ -253,6 +257,8 @@ def _items(parameter: str, text: str) -> list[str]:
         (items,) = csv.reader([text], strict=True)
     except (csv.Error, ValueError):
         refuse(parameter, "Give values between commas; what holds a comma stands in quotes.")
+    if "" in items:
+        refuse(parameter, "A value is missing between the commas.")
     if not 1 <= len(items) <= _MAX_VALUES:
         refuse(parameter, f"Give 1 to {_MAX_VALUES} values.")
     return items

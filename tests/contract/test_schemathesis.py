@@ -65,8 +65,7 @@ def served(
         for role in ROLES:
             connection.execute(*add_user_statement(role, PASSWORD, role))
         keys = connection.execute("select metabolite_id from curated.metabolites").fetchall()
-    (folder / "keys.txt").write_text("\n".join(str(key) for (key,) in keys))
-    (folder / "loads.txt").write_text("1\n")
+    (folder / "keys.txt").write_text("\n".join(f'"{key}"' for (key,) in keys))
     shutil.copy(Path(__file__).with_name("schemathesis.toml"), folder)
     log = folder / "serve.log"
     with log.open("wb") as output:
