@@ -60,7 +60,7 @@ DESCRIPTIONS = {
 GROUPS = ("or", "or2")
 _MEMBER = re.compile(r"(or2?)\[([^\[\]]*)\]")
 _MAX_VALUES = 1000
-_ITEM = r'^("([^"]|"")+"|[^",\r\n][^,\r\n]*)$'
+_ITEM = r'("([^"]|"")+"|[^",\r\n][^,\r\n]*)'
 """A text among others, between commas."""
 
 
@@ -236,7 +236,7 @@ def _schema(column: Column, operator: str) -> dict[str, Any]:
     if operator == "in":
         plain.pop("example", None)
         if plain == {"type": "string"}:
-            plain["pattern"] = _ITEM
+            plain["pattern"] = f"^{_ITEM}$"
         return {"type": "array", "items": plain, "minItems": 1, "maxItems": _MAX_VALUES}
     return plain
 
@@ -246,9 +246,10 @@ def _in_group(schema: dict[str, Any]) -> dict[str, Any]:
     if schema["type"] != "array":
         return schema
     item = schema["items"]
-    if "enum" in item:
-        value = "|".join(re.escape(str(value)) for value in item["enum"])
-        return {"type": "string", "pattern": f"^({value})(,({value}))*$"}
+    if "enum" in item or "pattern" in item:
+        words = "|".join(re.escape(str(word)) for word in item.get("enum", ()))
+        value = f"({words})" if words else _ITEM
+        return {"type": "string", "pattern": f"^{value}(,{value})*$"}
     return {"type": "string", "format": f"list of {item.get('format', item['type'])}"}
 
 
