@@ -32,7 +32,14 @@ def limit_up_to(maximum: int) -> Any:  # noqa: ANN401 - so FastAPI types it
 
 
 Limit = Annotated[str, limit_up_to(MAX_LIMIT)]
-Cursor = Annotated[str, Query(description="`next` of the page before; empty for the first page.")]
+CURSOR = {"format": "cursor"}
+Cursor = Annotated[
+    str,
+    Query(
+        description="`next` of the page before; empty for the first page.",
+        json_schema_extra=CURSOR,
+    ),
+]
 
 
 VERSION = type_adapter("bigint")

@@ -60,6 +60,8 @@ DESCRIPTIONS = {
 GROUPS = ("or", "or2")
 _MEMBER = re.compile(r"(or2?)\[([^\[\]]*)\]")
 _MAX_VALUES = 1000
+_ITEM = r'("([^"]|"")+"|[^",\r\n][^,\r\n]*)'
+"""A text among others, between commas."""
 
 
 @dataclass
@@ -200,7 +202,7 @@ def documented_filters(entity: Entity) -> list[dict[str, Any]]:
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            name: {"type": "string"} if operator == "in" else _schema(column, operator)
+            name: _in_group(_schema(column, operator))
             for name, (column, operator) in {**members, **plain}.items()
         },
     }
@@ -233,8 +235,22 @@ def _schema(column: Column, operator: str) -> dict[str, Any]:
         plain["enum"] = [value for value in plain["enum"] if value is not None]
     if operator == "in":
         plain.pop("example", None)
+        if plain == {"type": "string"}:
+            plain["pattern"] = f"^{_ITEM}$"
         return {"type": "array", "items": plain, "minItems": 1, "maxItems": _MAX_VALUES}
     return plain
+
+
+def _in_group(schema: dict[str, Any]) -> dict[str, Any]:
+    """As a member of an object in a query, which cannot have lists."""
+    if schema["type"] != "array":
+        return schema
+    item = schema["items"]
+    if "enum" in item or "pattern" in item:
+        words = "|".join(re.escape(str(word)) for word in item.get("enum", ()))
+        value = f"({words})" if words else _ITEM
+        return {"type": "string", "pattern": f"^{value}(,{value})*$"}
+    return {"type": "string", "format": f"list of {item.get('format', item['type'])}"}
 
 
 def _items(parameter: str, text: str) -> list[str]:
@@ -242,6 +258,8 @@ def _items(parameter: str, text: str) -> list[str]:
         (items,) = csv.reader([text], strict=True)
     except (csv.Error, ValueError):
         refuse(parameter, "Give values between commas; what holds a comma stands in quotes.")
+    if "" in items:
+        refuse(parameter, "A value is missing between the commas.")
     if not 1 <= len(items) <= _MAX_VALUES:
         refuse(parameter, f"Give 1 to {_MAX_VALUES} values.")
     return items

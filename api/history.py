@@ -8,7 +8,16 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, create_model
 
 from api.body import parse_object, read_body
-from api.cursor import VERSION, Page, encoded, limit_up_to, page_body, read_page, refuse
+from api.cursor import (
+    CURSOR,
+    VERSION,
+    Page,
+    encoded,
+    limit_up_to,
+    page_body,
+    read_page,
+    refuse,
+)
 from api.database import Pool
 from api.errors import Fault, Problem, documented, invalid, pointer_to
 from api.preconditions import DOCUMENTED_ETAG, tag_of
@@ -29,7 +38,11 @@ _POSITION: tuple[TypeAdapter[Any], ...] = (
 _MAX_CHANGES = 10_000
 LongLimit = Annotated[str, limit_up_to(_MAX_CHANGES)]
 Since = Annotated[
-    str, Query(description="`next` of the page before, of now or long ago; empty for all rows.")
+    str,
+    Query(
+        description="`next` of the page before, of now or long ago; empty for all rows.",
+        json_schema_extra=CURSOR,
+    ),
 ]
 
 

@@ -6,7 +6,15 @@ from typing import Any
 from pydantic import TypeAdapter
 from starlette.requests import Request
 
-from api.cursor import DEFAULT_LIMIT, MAX_LIMIT, read_limit, read_parameters, read_position, refuse
+from api.cursor import (
+    CURSOR,
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    read_limit,
+    read_parameters,
+    read_position,
+    refuse,
+)
 from api.errors import Problem
 from api.filters import Filter, Filters, documented_filters
 from api.listing import Counting, Listing, Sort, searched, spelled
@@ -149,7 +157,7 @@ def documented_listing(entity: Entity, catalog: Catalog) -> list[dict[str, Any]]
         parameter(
             "cursor",
             "`next` of the page before, with the same sort; empty for the first page.",
-            {"type": "string"},
+            {"type": "string", **CURSOR},
         ),
         parameter(
             "sort",

@@ -34,9 +34,7 @@ def main(folder: Path) -> None:
 @contextmanager
 def serving(folder: Path, file: Path) -> Iterator[httpx.Client]:
     """The API of a project with one loaded file, and the admin logged in."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     assay = [str(Path(sys.executable).with_name("assay"))]
     variables = {**os.environ, "PORT": str(port), "ADMIN_PASSWORD": _PASSWORD}
     up = [*assay, "up", "--no-serve", str(file)]  # also makes the admin
@@ -52,6 +50,13 @@ def serving(folder: Path, file: Path) -> Iterator[httpx.Client]:
     finally:
         server.terminate()
         server.wait(60)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def wait_until_live(client: httpx.Client) -> None:
