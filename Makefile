@@ -7,7 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-long lint bench lock clean
+.PHONY: run test test-long lint docs bench lock clean
 
 run: .venv/.runtime
 	@$(BIN)/assay up $(FILES)
@@ -24,6 +24,10 @@ lint: .venv/.development
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+
+# The lists in docs/, from the code; a test compares them.
+docs: .venv/.development
+	@$(BIN)/python -m tests.api.reference
 
 bench: .venv/.bench
 	@$(BIN)/python -m bench
