@@ -15,9 +15,10 @@ run: .venv/.runtime
 test: .venv/.development
 	@$(BIN)/python -m pytest
 
-# What is made of the project: the kept OpenAPI document, and the lists in docs/api.md.
+# What is made of the project: the kept OpenAPI document, and the lists in docs/; tests compare them.
 docs: .venv/.development
 	@$(BIN)/python -m tests.contract
+	$(BIN)/python -m tests.api.reference
 
 # All of it, with the tests that take minutes: HISTORIES=1000, SECONDS=300, SEED=1.
 test-long: .venv/.development

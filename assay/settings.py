@@ -53,19 +53,27 @@ def find_project(start: Path | None = None) -> Path:
 class Settings(BaseSettings):
     """What the environment says. Names are upper case there: `DATABASE_URL`, `PORT` ..."""
 
-    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_file_encoding="utf-8", extra="ignore", use_attribute_docstrings=True
+    )
 
     project: Path = Field(default_factory=find_project)
     database_url: SecretStr | None = None
-    """Without one, the embedded PostgreSQL of the project is used."""
+    """Any PostgreSQL 18; without it, the embedded one of the project. A bare `dbt` under it wants
+    `PGHOST`, `PGUSER` ... too."""
     host: str = "127.0.0.1"
+    """Address that the API listens on."""
     port: int = Field(default=8000, ge=1, le=65535)
+    """Its port."""
     admin_username: str = "admin"
+    """Of the first admin. Another name with a password makes another admin."""
     admin_password: SecretStr | None = None
+    """Of the first admin; one is generated, shown once and kept in `.env`. The password of an
+    admin who exists is not changed."""
     assay_secret: SecretStr | None = None
-    """Signs access tokens; at least 32 bytes."""
+    """Signs access tokens; at least 32 bytes. One is generated and kept in `.env`."""
     max_upload_mb: int = Field(default=1024, ge=1)
-    """What is sent to the API may be as large, in units of 1,048,576 bytes."""
+    """What is sent to the API may be as large, in units of 1,048,576 bytes; else it is 413."""
     requests_per_minute: _Count = 6000
     """Of each user, and of each address that sends no valid token."""
     logins_per_minute: _Count = 30
