@@ -22,7 +22,8 @@ from api.routes import (
     found,
 )
 from api.schemas import MaybeText, NextCursor, Schemas, nullable
-from api.security import Editor, Reader, Subject
+from api.security import Subject, editor_of, reader_of
+from api.users import User
 from assay.catalog import Entity
 from assay.changes import BEGINNING, page_of_changes
 
@@ -105,6 +106,8 @@ def router_of(entity: Entity, schemas: Schemas) -> APIRouter:
     versions, feed = _pages(schemas.read)
     router = APIRouter(prefix=f"{PREFIX}/{entity.path}", tags=[entity.title])
     of_key = {"parameters": [requests.documented_key()]}
+    Reader = Annotated[User, Depends(reader_of(entity))]  # noqa: N806 - a type
+    Editor = Annotated[User, Depends(editor_of(entity))]  # noqa: N806
 
     @router.get(
         "/changes",

@@ -28,7 +28,8 @@ from api.envelope import segment_text
 from api.errors import Fault, Problem, documented, invalid, pointer_to
 from api.query import plan_of, warnings_of
 from api.schemas import Schemas, adapter_of, check, schema_of
-from api.security import Editor, Reader, Subject
+from api.security import Subject, editor_of, reader_of
+from api.users import User
 from assay.catalog import CatalogError, Entity
 
 PREFIX = "/api/v1"
@@ -133,7 +134,9 @@ def router_of(entity: Entity, schemas: Schemas) -> APIRouter:
     row_body = documented_body(schemas.create, "application/json")
     patch_body = documented_body(schemas.patch, "application/json", "application/merge-patch+json")
 
-    Key = Annotated[str, Depends(requests.key)]  # noqa: N806 - a type
+    Reader = Annotated[User, Depends(reader_of(entity))]  # noqa: N806 - a type
+    Editor = Annotated[User, Depends(editor_of(entity))]  # noqa: N806
+    Key = Annotated[str, Depends(requests.key)]  # noqa: N806
     Row = Annotated[str, Depends(requests.row)]  # noqa: N806
 
     @router.get(

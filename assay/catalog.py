@@ -49,6 +49,8 @@ class Column:
     """SQL over the row's other columns, for a value that a writer left out."""
     enum: tuple[Any, ...]
     examples: tuple[Any, ...]
+    is_personal: bool = False
+    """Says something of a person: hidden from whoever has no scope for it."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,12 @@ class Entity:
     rules: tuple[Rule, ...]
     source_tables: tuple[str, ...]
     """Names of the source tables whose loads feed it."""
+    is_restricted: bool = False
+    """Only for people whose scopes name it."""
+
+    @cached_property
+    def has_personal_data(self) -> bool:
+        return any(column.is_personal for column in self.columns)
 
     @cached_property
     def columns_by_name(self) -> dict[str, Column]:
@@ -184,6 +192,7 @@ def _entity(
         columns=tuple(_column(c, key) for c in node["columns"].values()),
         rules=_rules(node),
         source_tables=_ancestors(node, nodes, sources),
+        is_restricted=meta.get("api", {}).get("restricted", False),
     )
 
 
@@ -201,6 +210,7 @@ def _column(column: dict[str, Any], key: list[str]) -> Column:
         default=meta.get("default"),
         enum=tuple(meta.get("enum", ())),
         examples=tuple(meta.get("examples", ())),
+        is_personal=meta.get("pii", False),
     )
 
 

@@ -11,7 +11,15 @@ from assay.catalog import PROVENANCE
 
 API = Path(__file__).resolve().parents[2] / "api"
 MODULES = sorted(API.glob("*.py"))
-SQL_MODULES = {"query.py", "versions.py", "users.py", "database.py"}
+SQL_MODULES = {
+    "query.py",
+    "versions.py",
+    "users.py",
+    "database.py",
+    "refresh.py",
+    "throttle.py",
+    "audit.py",
+}
 SQL = re.compile(r"^\s*(select|insert into|update|delete from|with)\s", re.IGNORECASE)
 
 modules = pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
