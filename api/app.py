@@ -1,5 +1,7 @@
 """Puts the application together: `uvicorn api.app:app` makes it for the project it runs in."""
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from api import history, lists, loads, pages, rows, sessions, uploads
+from api import accounts, history, lists, loads, pages, rows, sessions, uploads
 from api.accept import check_accept
 from api.builds import Builder
 from api.cors import Cors
@@ -21,13 +23,19 @@ from api.errors import SCHEMA, documented, problem_of, respond
 from api.forms import remove_left_over
 from api.limits import Limits
 from api.metrics import Metrics
+from api.passwords import THREADS, warm_up
 from api.resource import Resource
 from api.schemas import schemas_of
-from api.security import Tokens
-from api.users import warm_up
+from api.tokens import Tokens
 from assay.catalog import Catalog, read_catalog
 from assay.database import database_url
-from assay.settings import Settings, read_settings
+from assay.settings import (
+    UNSAFE_SETTINGS,
+    Settings,
+    UnsafeSettingsError,
+    check_production,
+    read_settings,
+)
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
@@ -45,10 +53,12 @@ def create_app(
     Raises:
         CatalogError: There is no manifest, or it has what the API cannot serve.
         ValueError: There is no ASSAY_SECRET, or it is too short.
+        UnsafeSettingsError: They do not do for production.
     """
+    check_production(settings)
     if settings.assay_secret is None:
         raise ValueError("ASSAY_SECRET is not set: the API cannot sign access tokens without it.")
-    tokens = Tokens(settings.assay_secret.get_secret_value())
+    tokens = Tokens(settings.assay_secret.get_secret_value(), settings.keys_file)
     served = read_catalog(settings.manifest)
     catalog = catalog or served
     database = Database(database_url(settings))
@@ -86,6 +96,7 @@ def create_app(
     resources = {
         entity.name: Resource(entity, catalog, schemas_of(entity)) for entity in catalog.served
     }
+    app.state.password_turns = asyncio.Semaphore(THREADS)
     for entity in catalog.served:
         resource = resources[entity.name]
         app.include_router(lists.reading_router_of(resource, resources))
@@ -97,6 +108,8 @@ def create_app(
             app.include_router(uploads.router_of(entity, reports, settings.max_upload_mb))
     app.include_router(loads.router_of(catalog, reports))
     app.include_router(sessions.router_of(tokens))
+    registration = settings.open_registration
+    app.include_router(accounts.router_of(catalog, tokens, open_registration=registration))
     app.include_router(pages.health_router(pages.Manifest(settings.manifest, served)))
     app.include_router(pages.documents_router(settings.project, metrics))
 
@@ -125,7 +138,11 @@ def create_app(
 def __getattr__(name: str) -> FastAPI:
     """Make `app` when uvicorn asks for it, not when a test imports `create_app`."""
     if name == "app":
-        return create_app(read_settings(), warm=True)
+        try:
+            return create_app(read_settings(), warm=True)
+        except UnsafeSettingsError as error:
+            sys.stderr.write(f"assay: {error}\n")
+            raise SystemExit(UNSAFE_SETTINGS) from None
     raise AttributeError(name)
 
 

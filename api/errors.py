@@ -72,6 +72,7 @@ _SENTENCES = {
     413: "The body is too large.",
     422: "A value does not fit its column.",
     428: "Send the row's ETag in If-Match, so that you change what you have read; or `*`.",
+    429: "This was tried too often; try again later.",
     500: "Something went wrong here; the log has the cause under this request id.",
     503: "The database is busy or away; try again soon.",
     504: "The database took too long; nothing was changed.",

@@ -24,7 +24,8 @@ from api.preconditions import DOCUMENTED_ETAG, tag_of
 from api.proposal import warnings_of
 from api.resource import READING, WRITING, Resource, answer, documented_body, found
 from api.schemas import MaybeText, NextCursor, nullable
-from api.security import Subject, User, editor_of, reader_of
+from api.security import Subject, editor_of, reader_of
+from api.users import User
 from assay.changes import BEGINNING, page_of_changes
 
 _TRANSACTION = Annotated[str, StringConstraints(strict=True, pattern="^[0-9]{1,19}$")]

@@ -18,7 +18,8 @@ from api.listing import Listing
 from api.parameters import documented_listing, expandable
 from api.preconditions import DOCUMENTED_ETAG, tag_of
 from api.resource import READING, WRITING, Resource, answer, documented_body, found
-from api.security import User, check_readable, editor_of, reader_of
+from api.security import check_readable, editor_of, reader_of
+from api.users import User
 
 _JSON = "application/json"
 

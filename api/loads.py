@@ -13,8 +13,9 @@ from api.database import Database, Pool
 from api.errors import Problem, documented
 from api.resource import PREFIX, READING, answer, found
 from api.schemas import MaybeText, MaybeWhole, NextCursor, Warned, adapter_of
-from api.security import Editor, Reader, Subject
-from assay.catalog import Catalog, Column
+from api.security import Editor, Reader, Subject, check_personal_data, check_writable
+from api.users import User
+from assay.catalog import Catalog, Column, Entity
 from loader.report import (
     ONE_LOAD,
     STATE_OF_LOAD,
@@ -166,12 +167,10 @@ async def _asked_load(request: Request, _subject: Subject) -> str:
     return read_key(_ID, _ID_TYPE, request.path_params["load_id"])
 
 
-async def _loaded(database: Database, load_id: str) -> Record:
-    """The load; raises `Problem` 404, or 409 where it cannot be taken back."""
-    load = found(await database.fetch_row(STATE_OF_LOAD, load_id))
+def _check_taken_back(load: Record, load_id: str) -> None:
+    """Raises `Problem` 409 where it cannot be taken back."""
     if load["state"] != "loaded":
         raise Problem(409, f"Load {load_id} cannot be taken back: it is {load['state']}.")
-    return load
 
 
 async def _asked_rejected(
@@ -184,16 +183,38 @@ async def _asked_rejected(
 def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
     router = APIRouter(prefix=f"{PREFIX}/loads", tags=["Loads"])
 
+    def readable_sources(caller: User) -> list[str] | None:
+        """Source tables whose loads the caller may see; None for all, also those of long ago."""
+        if all(map(caller.may_read, catalog.entities.values())):
+            return None
+        sources = catalog.source_tables
+        return [name for name in sources if any(map(caller.may_read, catalog.fed_by(name)))]
+
+    async def load_of(
+        database: Database, load_id: str, caller: User
+    ) -> tuple[Record, tuple[Entity, ...]]:
+        """A load and the entities that it feeds.
+
+        Raises:
+            Problem: 404 where there is none, or the caller may read none of these.
+        """
+        load = found(await database.fetch_row(STATE_OF_LOAD, load_id))
+        sources = readable_sources(caller)
+        if sources is not None and load["source_table"] not in sources:
+            raise Problem(404)
+        return load, catalog.fed_by(load["source_table"])
+
     @router.get(
         "",
         summary="List loads, the newest first",
         responses={200: {"model": LoadPage}, **documented(*READING)},
     )
     async def list_loads(
-        page: Annotated[Page, Depends(_asked_loads)], _caller: Reader, database: Pool
+        page: Annotated[Page, Depends(_asked_loads)], caller: Reader, database: Pool
     ) -> Response:
         sql = page_of_loads(is_first=not page.after)
-        row = found(await database.fetch_row(sql, page.limit, *page.after))
+        values = (page.limit, readable_sources(caller), *page.after)
+        row = found(await database.fetch_row(sql, *values))
         return answer(page_body(row["items"], row["last"]))
 
     @router.get(
@@ -203,8 +224,9 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         responses={200: {"model": LoadReport}, **documented(*READING)},
     )
     async def read_load(
-        load_id: Annotated[str, Depends(_asked_load)], _caller: Reader, database: Pool
+        load_id: Annotated[str, Depends(_asked_load)], caller: Reader, database: Pool
     ) -> Response:
+        await load_of(database, load_id, caller)
         return answer(await reports.read(database, load_id))
 
     @router.delete(
@@ -225,13 +247,17 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         database: Pool,
         builder: Builds,
     ) -> Response:
-        load = await _loaded(database, load_id)
+        load, fed = await load_of(database, load_id, caller)
+        for entity in fed:
+            await check_writable(request, database, caller, entity)
+        _check_taken_back(load, load_id)
         job = builder.submit(
             "unload", request.state.request_id, load_id=load["load_id"], user=caller.username
         )
         outcome = await job.ended(PATIENCE_SECONDS)
         if outcome.status == "failed":
-            await _loaded(database, load_id)  # somebody else may have been faster
+            load, _ = await load_of(database, load_id, caller)
+            _check_taken_back(load, load_id)  # somebody else may have been faster
         is_running = outcome.status == "running"
         if not is_running:
             detail_of(outcome)
@@ -246,12 +272,14 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         responses={200: {"model": RejectedPage}, **documented(*READING)},
     )
     async def list_rejected(
+        request: Request,
         asked: Annotated[tuple[str, Page], Depends(_asked_rejected)],
-        _caller: Reader,
+        caller: Reader,
         database: Pool,
     ) -> Response:
         load_id, page = asked
-        load = found(await database.fetch_row(STATE_OF_LOAD, load_id))
+        load, fed = await load_of(database, load_id, caller)
+        await check_personal_data(request, database, caller, fed)
         source = catalog.source_tables.get(load["source_table"])
         if source is None:
             raise Problem(404, "The source of this load is no longer part of the project.")

@@ -34,7 +34,8 @@ from api.parameters import Listings
 from api.proposal import warnings_of
 from api.query import FAULTS, Plan, plan_of
 from api.schemas import Schemas, adapter_of, schema_of
-from api.security import Subject, User
+from api.security import Subject
+from api.users import User
 from assay.catalog import Catalog, CatalogError, Column, Entity
 
 PREFIX = "/api/v1"

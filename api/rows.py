@@ -18,7 +18,8 @@ from api.preconditions import (
 )
 from api.query import Plan
 from api.resource import CHANGING, READING, Resource, answer, documented_body, found
-from api.security import User, editor_of, reader_of
+from api.security import editor_of, reader_of
+from api.users import User
 
 Versions = Annotated[list[str] | None, Depends(expected_versions)]
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
+from api.audit import audit
 from api.builds import PATIENCE_SECONDS, TURN_SECONDS, Builds, detail_of
 from api.cursor import check_parameters
 from api.database import Pool
@@ -15,7 +16,8 @@ from api.forms import MEDIA_TYPE, boundary_of, receive_file
 from api.limits import take
 from api.loads import LoadReport, Rejected, Reports, location_of
 from api.resource import PREFIX, READING, answer
-from api.security import Editor, Subject
+from api.security import Subject, editor_of
+from api.users import User
 from assay.catalog import Entity
 
 _FORM = {
@@ -112,7 +114,7 @@ def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> APIRouter
     async def upload(
         request: Request,
         asked: Annotated[Asked, Depends(read)],
-        caller: Editor,
+        caller: Annotated[User, Depends(editor_of(entity))],
         database: Pool,
         builder: Builds,
     ) -> Response:
@@ -138,6 +140,7 @@ def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> APIRouter
             said = detail_of(outcome)
             return _answer(said["report"], said["already_loaded"], said["rejected_rows"])
         location = location_of(load.load_id)
+        await audit(database, request, "upload_complete", caller.username, target=location)
         if outcome.status not in ("done", "running", "died"):
             raise Problem(
                 503,

@@ -53,6 +53,7 @@ class Column:
     enum: tuple[Any, ...]
     examples: tuple[Any, ...]
     is_personal: bool = False
+    """Says something of a person: hidden from whoever has no scope for it."""
     references: str | None = None
     """The entity whose key it holds."""
 
@@ -74,6 +75,12 @@ class Entity:
     """Names of the source tables whose loads feed it."""
     search: tuple[str, ...] = ()
     """Columns of text whose words have an index."""
+    is_restricted: bool = False
+    """Only for people whose scopes name it."""
+
+    @cached_property
+    def has_personal_data(self) -> bool:
+        return any(column.is_personal for column in self.columns)
 
     @cached_property
     def columns_by_name(self) -> dict[str, Column]:
@@ -194,6 +201,7 @@ def _entity(
         rules=_rules(node),
         source_tables=_ancestors(node, nodes, sources),
         search=tuple(meta.get("search", ())),
+        is_restricted=meta.get("api", {}).get("restricted", False),
     )
 
 
@@ -212,6 +220,7 @@ def _column(column: dict[str, Any], key: list[str], references: dict[str, str]) 
         enum=tuple(meta.get("enum", ())),
         examples=tuple(meta.get("examples", ())),
         references=references.get(name),
+        is_personal=meta.get("pii", False),
     )
 
 

@@ -23,11 +23,18 @@ _LOAD = """
 
 
 def page_of_loads(*, is_first: bool) -> str:
-    """$1 limit, $2 id to continue below. Columns `items` and `last` as in `api.query.Plan`."""
-    below = "true" if is_first else "load_id < $2::text::bigint"
+    """$1 limit, $2 source tables or null for all, $3 id to continue below.
+
+    Columns `items` and `last` as in `api.query.Plan`.
+    """
+    below = "true" if is_first else "load_id < $3::text::bigint"
     return f"""
         with page as (
-            select {_LOAD} from raw.loads where state <> 'rehearsal' and {below}
+            select {_LOAD} from raw.loads
+            where
+                state <> 'rehearsal'
+                and ($2::text[] is null or source_table = any($2::text[]))
+                and {below}
             order by load_id desc limit $1::integer + 1
         ),
         shown as (select * from page order by load_id desc limit $1::integer)

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from pydantic import SecretStr
 
 from api.app import create_app
-from api.security import Tokens
+from api.tokens import Tokens
 from api.users import add_user_statement
 from assay.catalog import (
     Catalog,
@@ -35,7 +35,7 @@ from tests.warehouse import DATABASE, Invoke, Warehouse, dbt_of
 
 PLATFORM: tuple[str, ...] = tuple(
     importlib.import_module(f"assay.migrations.versions.{name}").SQL
-    for name in ("0001_platform", "0002_history", "0004_requests")
+    for name in ("0001_platform", "0002_history", "0003_accounts", "0004_requests")
 )
 SECRET = "a secret of the tests, more than 32 bytes"  # noqa: S105 - of the tests
 PASSWORD = "correct horse battery staple"  # noqa: S105
@@ -248,6 +248,7 @@ def database(database_url: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
             "delete from journal.verdicts; delete from journal.accounts;"
             "delete from auth.answered_requests; delete from journal.unloads;"
             "delete from raw.loads; delete from raw.shop__gems;"
+            "delete from auth.failures; delete from auth.audit_events;"
             "delete from auth.users where username not in ('reader', 'editor', 'admin')"
         )
 

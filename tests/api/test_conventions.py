@@ -19,6 +19,9 @@ SQL_MODULES = {
     "query.py",
     "users.py",
     "versions.py",
+    "audit.py",
+    "refresh.py",
+    "throttle.py",
 }
 SQL = re.compile(r"^\s*(select|insert into|update|delete from|with)\s", re.IGNORECASE)
 

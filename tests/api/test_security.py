@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 
-from api.security import Tokens
+from api.tokens import Tokens
 from api.users import add_user_statement
 from tests.api.conftest import GEMS, PASSWORD, SECRET, Clients, client_of
 

@@ -24,7 +24,7 @@ from pydantic import SecretStr
 from api import builds, forms, loads, uploads
 from api.app import create_app
 from api.builds import Builder
-from api.security import Tokens
+from api.tokens import Tokens
 from api.users import ROLES, add_user_statement
 from assay.settings import Settings
 from tests.api.conftest import PASSWORD, SECRET, client_of

@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0004"
-down_revision = "0002"
+down_revision = "0003"
 
 SQL = """
 ---------- the role that the API takes on
@@ -34,6 +34,7 @@ grant insert on journal.edits to assay_api;
 grant usage on sequence journal.clock to assay_api;
 grant select, insert, update, delete on all tables in schema auth to assay_api;
 grant usage on all sequences in schema auth to assay_api;
+revoke update, delete on auth.audit_events from assay_api;
 
 -- Tables to come: the role that runs this is the one that makes them.
 alter default privileges in schema raw, staging, curated, rejected, journal
