@@ -92,7 +92,7 @@ def create_app(
     app.state.builder = builder
     app.state.tokens = tokens
     app.state.limits = Limits(settings)
-    app.state.operators = settings.operator_addresses
+    app.state.settings = settings
     resources = {
         entity.name: Resource(entity, catalog, schemas_of(entity)) for entity in catalog.served
     }

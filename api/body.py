@@ -27,7 +27,7 @@ _INT_DIGITS = 100
 def in_time(receive: Receive) -> Receive:
     """`receive`, which waits no longer for a body than it is worth.
 
-    It raises `Problem` 408, and closes the connection, since the rest may still come.
+    It raises `Problem` 408.
     """
     deadline: float | None = None
     is_whole = False
@@ -42,7 +42,7 @@ def in_time(receive: Receive) -> Receive:
             async with asyncio.timeout(deadline - time.monotonic()):
                 message = await receive()
         except TimeoutError:
-            raise Problem(408, headers={"Connection": "close"}) from None
+            raise Problem(408) from None
         is_whole = not message.get("more_body", False)
         deadline += len(message.get("body", b"")) / SLOWEST
         return message

@@ -17,6 +17,8 @@ from assay.catalog import Catalog, Entity, Rule
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "2"}
 _AGAIN = (503,)
+_UNREAD = (408, 413)
+"""The rest of the body may still come: with the connection open it would be read for nothing."""
 
 # The longest prefix of an SQLSTATE decides; all others are 500.
 STATUS_OF_SQLSTATE = {
@@ -114,6 +116,8 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         self.detail = detail or _SENTENCES[status]
         self.errors = errors
         self.headers = dict(headers or (RETRY_AFTER if status in _AGAIN else {}))
+        if status in _UNREAD:
+            self.headers["Connection"] = "close"
 
 
 def pointer_to(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
@@ -13,6 +13,9 @@ from api.database import Pool
 from api.errors import Problem
 from api.metrics import Metrics
 from assay.catalog import Catalog, CatalogError, read_catalog
+
+if TYPE_CHECKING:
+    from assay.settings import Settings
 
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _OUR_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -60,7 +63,11 @@ async def _for_operators(request: Request) -> None:
     is_direct = not any(header in request.headers for header in _PROXY_HEADERS)
     address = _address_of(request)
     is_here = is_direct and name in _OUR_NAMES and address is not None and address.is_loopback
-    if not (is_here or any(address in network for network in request.app.state.operators)):
+    settings = cast("Settings", request.app.state.settings)
+    # A proxy that the settings do not know would pass on what anybody asks.
+    is_known = is_direct or settings.trusted_proxies
+    is_operator = is_known and any(address in network for network in settings.operator_addresses)
+    if not (is_here or is_operator):
         raise Problem(404)
 
 

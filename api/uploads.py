@@ -90,8 +90,8 @@ class Asked:
 def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> APIRouter:
     router = APIRouter(tags=[entity.title])
 
-    async def read(request: Request, subject: Subject, dry_run: DryRun, force: Force) -> Asked:
-        take(request, "uploads", str(subject))
+    async def read(request: Request, _subject: Subject, dry_run: DryRun, force: Force) -> Asked:
+        take(request, "uploads", str(request.state.user_id))
         check_parameters(request, "dry_run", "force")
         return Asked(
             boundary=boundary_of(request, max_megabytes),

@@ -72,6 +72,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
             "api": {"level": "INFO"},
+            "assay": {"level": "INFO"},
             "uvicorn.access": {"level": "CRITICAL", "propagate": False},
         },
     }

@@ -108,7 +108,7 @@ def test_dockerfile_passes_hadolint() -> None:
 # --- The image -----------------------------------------------------------------
 
 
-def test_image_runs_as_a_fixed_unprivileged_user() -> None:
+def test_b48_image_runs_as_a_fixed_unprivileged_user() -> None:
     """The image's user is given by number, is not root, and exists in the image."""
     user, group = last("USER").split(":")
     assert int(user) >= 10000
@@ -234,7 +234,7 @@ def test_ports_are_open_to_this_machine_alone() -> None:
 
 
 @pytest.mark.parametrize("name", ["pipeline", "api"])
-def test_own_containers_are_confined(name: str) -> None:
+def test_b48_own_containers_are_confined(name: str) -> None:
     """Our containers cannot write to their image, hold no capability and cannot gain one."""
     service = compose()["services"][name]
     assert service["read_only"] is True

@@ -141,8 +141,22 @@ async def test_b41_operators_read_the_pages_from_elsewhere(settings: Settings, u
     async with served(settings, operator_addresses="10.1.2.0/24") as app:
         for address, status in (("10.1.2.3", 200), ("::ffff:10.1.2.3", 200), ("10.1.3.3", 404)):
             async with client_of(app, client=(address, 5000)) as client:
-                answer = await client.get(url, headers={"Host": "assay.example.org"})
-                assert answer.status_code == status
+                headers = {"Host": "assay.example.org"}
+                assert (await client.get(url, headers=headers)).status_code == status
+                headers["X-Forwarded-For"] = "10.1.2.3"
+                assert (await client.get(url, headers=headers)).status_code == 404
+
+
+async def test_b41_operators_are_known_behind_a_proxy(settings: Settings) -> None:
+    """By the address that a proxy of the settings names."""
+    names = {"operator_addresses": "10.1.2.0/24", "trusted_proxies": "10.1.2.9"}
+    async with (
+        served(settings, **names) as app,
+        client_of(app, client=("10.1.2.9", 5000)) as client,
+    ):
+        for address, status in (("10.1.2.3", 200), ("198.51.100.9", 404)):
+            answer = await client.get("/metrics", headers={"X-Forwarded-For": address})
+            assert answer.status_code == status
 
 
 async def test_b31_a_body_that_does_not_come_is_408(

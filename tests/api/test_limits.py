@@ -127,12 +127,14 @@ async def test_b44_logins_are_limited_by_address(settings: Settings) -> None:
 async def test_b44_uploads_are_limited_by_user(
     settings: Settings, users: dict[str, UUID], tokens: Tokens
 ) -> None:
-    """Apart from all other requests; both limits stand in the answer."""
+    """Apart from all other requests, whatever token they have; both limits are in the answer."""
     async with (
         served(settings, uploads_per_minute=1) as app,
+        client_of(app, tokens.issue(users["editor"])) as before,
         client_of(app, tokens.issue(users["editor"])) as client,
     ):
-        assert (await client.put(GEMS)).status_code == 415
+        assert before.headers["authorization"] != client.headers["authorization"]
+        assert (await before.put(GEMS)).status_code == 415
         refused = await client.put(GEMS)
         assert refused.status_code == 429
         kinds = [left.partition(";")[0] for left in refused.headers.get_list("ratelimit")]
