@@ -12,13 +12,24 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api import accounts, history, loads, pages, routes, sessions, uploads
+from api import (
+    accounts,
+    history,
+    loads,
+    pages,
+    profile,
+    registration,
+    routes,
+    sessions,
+    uploads,
+)
 from api.builds import Builder
 from api.database import Database
 from api.envelope import Envelope
 from api.errors import SCHEMA, problem_of, respond
 from api.forms import remove_left_over
 from api.passwords import THREADS, warm_up
+from api.people import Scopes
 from api.schemas import schemas_of
 from api.tokens import Tokens
 from assay.catalog import Catalog, read_catalog
@@ -91,8 +102,12 @@ def create_app(
             app.include_router(uploads.router_of(entity, reports, settings.max_upload_mb))
     app.include_router(loads.router_of(catalog, reports))
     app.include_router(sessions.router_of(tokens))
-    registration = settings.open_registration
-    app.include_router(accounts.router_of(catalog, tokens, open_registration=registration))
+    scopes = Scopes(catalog)
+    is_open = settings.open_registration
+    app.include_router(registration.router_of(scopes, tokens, open_registration=is_open))
+    # first, since `/{user_id}` would take `/me` too
+    app.include_router(profile.router_of())
+    app.include_router(accounts.router_of(scopes))
     app.include_router(pages.health_router(pages.Manifest(settings.manifest, served)))
     app.include_router(pages.documents_router(settings.project))
 
