@@ -13,7 +13,18 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from api import accounts, history, lists, loads, pages, rows, sessions, uploads
+from api import (
+    accounts,
+    history,
+    lists,
+    loads,
+    pages,
+    profile,
+    registration,
+    rows,
+    sessions,
+    uploads,
+)
 from api.accept import check_accept
 from api.builds import Builder
 from api.cors import Cors
@@ -24,6 +35,7 @@ from api.forms import remove_left_over
 from api.limits import Limits
 from api.metrics import Metrics
 from api.passwords import THREADS, warm_up
+from api.people import Scopes
 from api.resource import Resource
 from api.schemas import schemas_of
 from api.tokens import Tokens
@@ -108,8 +120,12 @@ def create_app(
             app.include_router(uploads.router_of(entity, reports, settings.max_upload_mb))
     app.include_router(loads.router_of(catalog, reports))
     app.include_router(sessions.router_of(tokens))
-    registration = settings.open_registration
-    app.include_router(accounts.router_of(catalog, tokens, open_registration=registration))
+    scopes = Scopes(catalog)
+    is_open = settings.open_registration
+    app.include_router(registration.router_of(scopes, tokens, open_registration=is_open))
+    # first, since `/{user_id}` would take `/me` too
+    app.include_router(profile.router_of())
+    app.include_router(accounts.router_of(scopes))
     app.include_router(pages.health_router(pages.Manifest(settings.manifest, served)))
     app.include_router(pages.documents_router(settings.project, metrics))
 

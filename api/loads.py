@@ -152,6 +152,34 @@ class Reports:
         return body
 
 
+class Visible:
+    """Which loads a caller may see: those that feed an entity that he may read."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def sources(self, caller: User) -> list[str] | None:
+        """Source tables; None for all, also those that the project had long ago."""
+        if all(map(caller.may_read, self._catalog.entities.values())):
+            return None
+        feeds = self._catalog.fed_by
+        return [s for s in self._catalog.source_tables if any(map(caller.may_read, feeds(s)))]
+
+    async def load(
+        self, database: Database, load_id: str, caller: User
+    ) -> tuple[Record, tuple[Entity, ...]]:
+        """A load and the entities that it feeds.
+
+        Raises:
+            Problem: 404 where there is none, or none that the caller may see.
+        """
+        load = found(await database.fetch_row(STATE_OF_LOAD, load_id))
+        sources = self.sources(caller)
+        if sources is not None and load["source_table"] not in sources:
+            raise Problem(404)
+        return load, self._catalog.fed_by(load["source_table"])
+
+
 def location_of(load_id: int) -> str:
     return f"{PREFIX}/loads/{load_id}"
 
@@ -182,27 +210,7 @@ async def _asked_rejected(
 
 def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
     router = APIRouter(prefix=f"{PREFIX}/loads", tags=["Loads"])
-
-    def readable_sources(caller: User) -> list[str] | None:
-        """Source tables whose loads the caller may see; None for all, also those of long ago."""
-        if all(map(caller.may_read, catalog.entities.values())):
-            return None
-        sources = catalog.source_tables
-        return [name for name in sources if any(map(caller.may_read, catalog.fed_by(name)))]
-
-    async def load_of(
-        database: Database, load_id: str, caller: User
-    ) -> tuple[Record, tuple[Entity, ...]]:
-        """A load and the entities that it feeds.
-
-        Raises:
-            Problem: 404 where there is none, or the caller may read none of these.
-        """
-        load = found(await database.fetch_row(STATE_OF_LOAD, load_id))
-        sources = readable_sources(caller)
-        if sources is not None and load["source_table"] not in sources:
-            raise Problem(404)
-        return load, catalog.fed_by(load["source_table"])
+    visible = Visible(catalog)
 
     @router.get(
         "",
@@ -213,7 +221,7 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         page: Annotated[Page, Depends(_asked_loads)], caller: Reader, database: Pool
     ) -> Response:
         sql = page_of_loads(is_first=not page.after)
-        values = (page.limit, readable_sources(caller), *page.after)
+        values = (page.limit, visible.sources(caller), *page.after)
         row = found(await database.fetch_row(sql, *values))
         return answer(page_body(row["items"], row["last"]))
 
@@ -226,7 +234,7 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
     async def read_load(
         load_id: Annotated[str, Depends(_asked_load)], caller: Reader, database: Pool
     ) -> Response:
-        await load_of(database, load_id, caller)
+        await visible.load(database, load_id, caller)
         return answer(await reports.read(database, load_id))
 
     @router.delete(
@@ -247,7 +255,7 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         database: Pool,
         builder: Builds,
     ) -> Response:
-        load, fed = await load_of(database, load_id, caller)
+        load, fed = await visible.load(database, load_id, caller)
         for entity in fed:
             await check_writable(request, database, caller, entity)
         _check_taken_back(load, load_id)
@@ -256,7 +264,7 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         )
         outcome = await job.ended(PATIENCE_SECONDS)
         if outcome.status == "failed":
-            load, _ = await load_of(database, load_id, caller)
+            load, _ = await visible.load(database, load_id, caller)
             _check_taken_back(load, load_id)  # somebody else may have been faster
         is_running = outcome.status == "running"
         if not is_running:
@@ -278,7 +286,7 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         database: Pool,
     ) -> Response:
         load_id, page = asked
-        load, fed = await load_of(database, load_id, caller)
+        load, fed = await visible.load(database, load_id, caller)
         await check_personal_data(request, database, caller, fed)
         source = catalog.source_tables.get(load["source_table"])
         if source is None:

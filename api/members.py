@@ -41,7 +41,7 @@ Username = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_USERNAME), AfterValidator(_plain_name)
 ]
 Password = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PASSWORD)]
-Code = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Code = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 
 
 async def read_members(request: Request, model: type[_Body]) -> _Body:

@@ -102,8 +102,9 @@ def _common() -> frozenset[str]:
 
 
 def _is_common(password: str, username: str) -> bool:
-    """Whether it is one of the list, a word of the product or the username, again and again too,
-    with digits and signs around it; or a few characters again and again.
+    """Whether it is one of the list, a word of the product, the username or a few characters.
+
+    Again and again too, and with digits and signs around it.
     """
     bare = password.strip("0123456789 !\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
     units = [_unit(text) for text in (password, bare) if text]

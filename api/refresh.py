@@ -1,4 +1,4 @@
-"""Sessions and their refresh tokens: opaque, used once, each followed by another (RFC 9700, 4.14)."""
+"""Sessions and their refresh tokens: opaque, used once, then another (RFC 9700, 4.14)."""
 
 import secrets
 from dataclasses import dataclass

@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -77,14 +78,12 @@ def rotate_keys(file: Path) -> str:
         Its id.
     """
     now = datetime.now(UTC)
-    kept = read_keys(file) if file.exists() else []
-    needed = [
-        pair
-        for pair, following in zip(kept, [*kept[1:], None], strict=True)
-        if following is None or now <= following[1] + LIFETIME + LEEWAY
-    ]
     key = secrets.token_urlsafe(MIN_SECRET)
-    pairs = [*needed, (key, now)]
+    pairs = [*(read_keys(file) if file.exists() else []), (key, now)]
+    pairs = [
+        *(one for one, after in pairwise(pairs) if now <= after[1] + LIFETIME + LEEWAY),
+        pairs[-1],
+    ]
     file.parent.mkdir(exist_ok=True)
     whole = file.with_suffix(".new")
     whole.touch(0o600)

@@ -92,7 +92,7 @@ def test_uvicorn_serves_the_project_that_it_runs_in(tmp_path: Path, database_url
         assert "server" not in client.get("/live").headers
         form = {"username": "admin", "password": PASSWORD}
         token = client.post("/api/v1/auth/login", data=form).json()["access_token"]
-        me = client.get("/api/v1/auth/me", headers={"Authorization": f"Bearer {token}"})
+        me = client.get("/api/v1/users/me", headers={"Authorization": f"Bearer {token}"})
         assert me.json()["username"] == "admin"
         assert client.get("/docs").status_code == 200
         assert client.get("/docs", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 404
