@@ -50,6 +50,7 @@ TITLES = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    406: "Not Acceptable",
     409: "Conflict",
     412: "Precondition Failed",
     413: "Content Too Large",
@@ -63,6 +64,7 @@ TITLES = {
 _SENTENCES = {
     404: "There is nothing here.",
     405: "This resource does not take this method.",
+    406: "None of the media types in Accept can be made of this.",
     409: "This contradicts another row.",
     412: "The row has changed since you read it: read it again.",
     413: "The body is too large.",
