@@ -112,20 +112,16 @@ class Database:
         if self._exports.locked():
             headers = {"Retry-After": "10"}
             raise Problem(503, "Enough files are being made: try again soon.", headers=headers)
-        async with self._exports, AsyncExitStack() as stack:
-            try:
+        try:
+            async with self._exports, AsyncExitStack() as stack:
                 connection = (await _connect(stack, self._readers)).raw_connection
                 await stack.enter_async_context(connection.transaction(readonly=True))
                 await connection.execute(f"set local statement_timeout = '{EXPORT_SECONDS:.0f}s'")
-            except (OSError, asyncpg.InterfaceError) as error:
-                _log.warning("no connection to the database: %r", error)
-                raise Problem(503) from error
-            try:
-                await connection.copy_from_query(
-                    sql, *values, output=output, timeout=EXPORT_SECONDS, **options
-                )
-            except TimeoutError:
-                raise Problem(504) from None
+                await _copy(connection, sql, values, output, options)
+        except (OSError, asyncpg.InterfaceError) as error:
+            # likewise; also when the connection is cut, which the transaction finds at its end
+            _log.warning("an export lost the database: %r", error)
+            raise Problem(503) from error
 
     async def write(self, table: str, sql: str, *values: object) -> list[asyncpg.Record]:
         """The rows of one statement that changes a table and may wait for its lock."""
@@ -215,6 +211,21 @@ async def _answer(
 ) -> list[asyncpg.Record]:
     try:
         return await connection.fetch(sql, *values)
+    except TimeoutError:
+        raise Problem(504) from None
+
+
+async def _copy(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    sql: str,
+    values: tuple[object, ...],
+    output: Callable[[bytes], Awaitable[None]],
+    options: dict[str, Any],
+) -> None:
+    try:
+        await connection.copy_from_query(
+            sql, *values, output=output, timeout=EXPORT_SECONDS, **options
+        )
     except TimeoutError:
         raise Problem(504) from None
 

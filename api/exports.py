@@ -122,8 +122,11 @@ class Export(Response):
                 cells, path = self._cells, Path(folder) / "file"
                 maker = Sheet(cells, path) if self._format == "xlsx" else Parquet(cells)
                 blocks = _Blocks(maker, body)
-                await self._database.stream(self._sql, self._values, blocks.take, **_CSV)
-                await blocks.end()
+                try:
+                    await self._database.stream(self._sql, self._values, blocks.take, **_CSV)
+                    await blocks.end()
+                finally:
+                    maker.close()
         await body.end()
 
 
@@ -211,8 +214,11 @@ class Parquet:
         return self._sink.taken()
 
     def rest(self) -> Iterator[bytes]:
-        self._writer.close()
+        self.close()
         yield self._sink.taken()
+
+    def close(self) -> None:
+        self._writer.close()
 
 
 class _Sink(io.RawIOBase):
@@ -271,6 +277,10 @@ class Sheet:
         with self._path.open("rb") as file:
             while piece := file.read(_BLOCK):
                 yield piece
+
+    def close(self) -> None:
+        """Whether or not the file was finished."""
+        self._sheet.row_data_fh.close()
 
     def _write(self, place: int, text: str, base: str) -> None:
         if len(text) > MAX_CELL:
