@@ -2,7 +2,7 @@
 
 What reads does so in read-only transactions, and has connections that no writer can hold. Every
 unit of work is one SQL statement, so PostgreSQL makes it whole or not at all and no transaction is
-opened for it. Should one be needed, open it here and only as
+opened for it, but for exports, which set a timeout of their own. It is opened here and only as
 
     async with pool.connection() as c: async with c.raw_connection.transaction(): ...
 
@@ -14,8 +14,9 @@ import logging
 import random
 import time
 from collections import defaultdict
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import asyncpg
 import databases
@@ -33,6 +34,8 @@ LOCK_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 # The server's own timeout comes first; this one is for a server that is stopped, not slow.
 COMMAND_SECONDS = 15.0
+MAX_EXPORTS = 2
+EXPORT_SECONDS = 600.0
 SERVER_SETTINGS = {
     "application_name": "assay api",
     # Made by a migration: it may change rows, but no table.
@@ -72,6 +75,7 @@ class Database:
         read_only = {"default_transaction_read_only": "on"}
         self._readers = _pool(url, max_readers, server_settings | read_only)
         self._writers = _pool(url, max_writers, server_settings)
+        self._exports = asyncio.Semaphore(MAX_EXPORTS)
         self._writers_of_table: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(MAX_WRITERS_OF_TABLE)
         )
@@ -98,6 +102,31 @@ class Database:
     async def fetch_row(self, sql: str, *values: object) -> asyncpg.Record | None:
         """The first row of one statement that only reads, or none."""
         return next(iter(await self.fetch(sql, *values)), None)
+
+    async def stream(
+        self,
+        sql: str,
+        values: tuple[object, ...],
+        output: Callable[[bytes], Awaitable[None]],
+        **options: Any,  # noqa: ANN401 - asyncpg's, of `copy_from_query`
+    ) -> None:
+        """Give the rows of one SELECT to `output` as COPY writes them; no piece ends within a row.
+
+        PostgreSQL waits while `output` does. Whatever that raises ends the statement and is raised.
+        """
+        if self._exports.locked():
+            headers = {"Retry-After": "10"}
+            raise Problem(503, "Enough files are being made: try again soon.", headers=headers)
+        try:
+            async with self._exports, AsyncExitStack() as stack:
+                connection = (await _connect(stack, self._readers)).raw_connection
+                await stack.enter_async_context(connection.transaction(readonly=True))
+                await connection.execute(f"set local statement_timeout = '{EXPORT_SECONDS:.0f}s'")
+                await _copy(connection, sql, values, output, options)
+        except (OSError, asyncpg.InterfaceError) as error:
+            # likewise; also when the connection is cut, which the transaction finds at its end
+            _log.warning("an export lost the database: %r", error)
+            raise Problem(503) from error
 
     async def write(self, table: str, sql: str, *values: object) -> list[asyncpg.Record]:
         """The rows of one statement that changes a table and may wait for its lock."""
@@ -193,6 +222,21 @@ async def _answer(
 ) -> list[asyncpg.Record]:
     try:
         return await connection.fetch(sql, *values)
+    except TimeoutError:
+        raise Problem(504) from None
+
+
+async def _copy(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    sql: str,
+    values: tuple[object, ...],
+    output: Callable[[bytes], Awaitable[None]],
+    options: dict[str, Any],
+) -> None:
+    try:
+        await connection.copy_from_query(
+            sql, *values, output=output, timeout=EXPORT_SECONDS, **options
+        )
     except TimeoutError:
         raise Problem(504) from None
 

@@ -69,6 +69,7 @@ _SENTENCES = {
     404: "There is nothing here.",
     405: "This resource does not take this method.",
     408: "The body came too slowly.",
+    406: "None of the media types in Accept can be made of this.",
     409: "This contradicts another row.",
     412: "The row has changed since you read it: read it again.",
     413: "The body is too large.",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from api.filters import Filter, Values
+from api.formats import Format
 from api.proposal import literal
 from api.schemas import base_type
 from api.versions import quoted
@@ -46,6 +47,11 @@ class Listing:
     expanded: tuple[Column, ...]
     """Columns whose row in the other entity is to come too."""
     counting: Counting | None
+    format: Format = "json"
+    template: str | None = None
+    """The source table whose columns a file is to have, not the entity's; "" for the only one."""
+    is_sorted: bool = True
+    """The query names a sort; all rows at once need no other order."""
 
     @property
     def named(self) -> Iterator[str]:
@@ -85,14 +91,14 @@ class Listing:
         return sql, values
 
     def rows(self, columns: tuple[Column, ...]) -> tuple[str, Values]:
-        """All rows, with these columns."""
+        """All rows, with these columns, and in an order only if the query names one."""
         values = Values()
         listed = ", ".join(f"target.{quoted(column.name)}" for column in columns)
         sql = f"""
             select {listed}
             from {_relation(self.entity)} as target
             where {self._conditions(values)}
-            order by {self._order()}
+            {f"order by {self._order()}" if self.is_sorted else ""}
         """
         return sql, values
 

@@ -12,7 +12,9 @@ from api.cursor import encoded
 from api.database import Database, Pool
 from api.documents import MAX_ITEMS, Documents
 from api.errors import Fault, Problem, documented, invalid
+from api.exports import Export, cells_of
 from api.filters import Filter, Values, documented_filters
+from api.formats import MEDIA_TYPES
 from api.idempotency import HEADER, Once, read_idempotency_key, sha256_of
 from api.listing import Listing
 from api.parameters import documented_listing, expandable
@@ -21,7 +23,10 @@ from api.resource import READING, WRITING, Resource, answer, documented_body, fo
 from api.security import check_readable, editor_of, reader_of
 from api.users import User
 
-_JSON = "application/json"
+_BINARY = {"type": "string", "format": "binary"}
+_DOCUMENTED_FILES = {
+    media_type: {"schema": _BINARY} for name, media_type in MEDIA_TYPES.items() if name != "json"
+}
 
 
 class Counted(BaseModel):
@@ -45,7 +50,10 @@ def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> API
         summary=f"List {entity.title}",
         description=entity.description,
         openapi_extra={"parameters": documented_listing(entity, resource.catalog)},
-        responses={200: {"model": resource.schemas.page}, **documented(*READING)},
+        responses={
+            200: {"model": resource.schemas.page, "content": _DOCUMENTED_FILES},
+            **documented(406, *READING),
+        },
     )
     async def list_rows(
         request: Request,
@@ -54,6 +62,8 @@ def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> API
         database: Pool,
     ) -> Response:
         plans.check(caller, listing.named)
+        if listing.format != "json":
+            return _export(resource, listing, caller, database)
         expanded = {column.name: targets[column.name] for column in listing.expanded}
         for target in expanded.values():
             check_readable(caller, target.entity)
@@ -207,6 +217,14 @@ def writing_router_of(resource: Resource) -> APIRouter:
         return answer(f'{{"count":{row["count"]}}}')
 
     return router
+
+
+def _export(resource: Resource, listing: Listing, caller: User, database: Database) -> Response:
+    entity, plans = resource.entity, resource.plans
+    columns = listing.columns or plans.seen(caller)
+    sql, values = listing.rows(columns)
+    cells = cells_of(columns)
+    return Export(database, entity.name, sql, values.bound, cells, listing.format)
 
 
 def created(documents: Documents, rows: list[dict[str, str]], path: str) -> Response:

@@ -17,11 +17,15 @@ from api.cursor import (
 )
 from api.errors import Problem
 from api.filters import Filter, Filters, documented_filters
+from api.formats import MEDIA_TYPES, Format, negotiate
 from api.listing import Counting, Listing, Sort, searched, spelled
 from api.schemas import base_type, type_adapter
 from assay.catalog import Catalog, Column, Entity
 
-PARAMETERS = ("limit", "cursor", "sort", "fields", "expand", "count", "q")
+PARAMETERS = (
+    *("limit", "cursor", "sort", "fields", "expand", "count", "q", "format", "form", "source"),
+)
+_OF_PAGES = ("limit", "cursor", "expand", "count")
 _COUNTINGS: dict[str, Counting] = {"exact": "exact", "estimated": "estimated"}
 _TEXT: TypeAdapter[Any] = TypeAdapter(str)
 _MAX_SEARCH = 500
@@ -55,6 +59,11 @@ class Listings:
         parameters = read_parameters(request)
         sorts = self._sorts(parameters.get("sort", ""))
         cursor = parameters.get("cursor", "")
+        format_ = negotiate(request, parameters.get("format"))
+        if format_ != "json":
+            for name in _OF_PAGES:
+                if name in parameters:
+                    refuse(name, f"A file has no pages: {format_} is all rows.")
         return Listing(
             entity=self._entity,
             limit=read_limit(parameters.get("limit", str(DEFAULT_LIMIT))),
@@ -65,6 +74,9 @@ class Listings:
             columns=self._columns(parameters.get("fields")),
             expanded=self._expanded(parameters.get("expand")),
             counting=_counting(parameters.get("count")),
+            format=format_,
+            template=_template(parameters, format_),
+            is_sorted="sort" in parameters,
         )
 
     def _sorts(self, text: str) -> tuple[Sort, ...]:
@@ -173,6 +185,26 @@ def documented_listing(entity: Entity, catalog: Catalog) -> list[dict[str, Any]]
             {"type": "string", "enum": ["exact", "estimated"]},
         ),
     ]
+    parameters.append(
+        parameter(
+            "format",
+            "Instead of `Accept`. All but JSON are files with all rows: no pages then.",
+            {"type": "string", "enum": list(MEDIA_TYPES)},
+        )
+    )
+    if entity.source_tables:
+        parameters += [
+            parameter(
+                "form",
+                "A CSV or XLSX file as it is uploaded, with the headers of its source.",
+                {"type": "string", "enum": ["template"]},
+            ),
+            parameter(
+                "source",
+                "Which source, where there are several.",
+                {"type": "string", "enum": list(entity.source_tables)},
+            ),
+        ]
     if searched(entity):
         titles = ", ".join(column.title for column in searched(entity))
         description = (
@@ -194,6 +226,20 @@ def _names(parameter: str, text: str) -> list[str]:
     if "" in names:
         refuse(parameter, "A name is missing between the commas.")
     return names
+
+
+def _template(parameters: dict[str, str], format_: Format) -> str | None:
+    if "form" not in parameters:
+        if "source" in parameters:
+            refuse("source", "This goes with form=template.")
+        return None
+    if parameters["form"] != "template":
+        refuse("form", "The form is template.")
+    if format_ not in ("csv", "xlsx"):
+        refuse("form", "A template is csv or xlsx.")
+    if "fields" in parameters:
+        refuse("fields", "A template has the columns of its source.")
+    return parameters.get("source", "")
 
 
 def _counting(text: str | None) -> Counting | None:
