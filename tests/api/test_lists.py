@@ -117,7 +117,7 @@ async def test_rows_are_counted_or_estimated(reader: httpx.AsyncClient, database
     [
         ("sort=password_hash", "sort"),
         ("sort=label;drop table gems", "sort"),
-        ("sort=label,-label", "sort"),
+        ("sort=label,label", "sort"),
         ("sort=label,", "sort"),
         ("sort=colours", "sort"),
         ("sort=extra", "sort"),
