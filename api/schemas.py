@@ -81,7 +81,7 @@ def _integer(bits: int) -> tuple[Any, dict[str, Any]]:
     return annotation, {"type": "integer", "minimum": low, "maximum": high}
 
 
-TYPES: dict[str, tuple[Any, dict[str, Any]]] = {
+_TYPES: dict[str, tuple[Any, dict[str, Any]]] = {
     "text": (StrictStr, {"type": "string"}),
     "uuid": (
         Annotated[str, BeforeValidator(_matching(_UUID))],
@@ -132,8 +132,8 @@ def base_type(data_type: str) -> str:
     plain = " ".join(re.sub(r"\([^)]*\)", "", data_type).lower().split())
     element = plain.removesuffix("[]").strip()
     element = _SYNONYMS.get(element, element)
-    if element not in TYPES:
-        raise CatalogError(f"The API has no columns of type {data_type}; use {', '.join(TYPES)}.")
+    if element not in _TYPES:
+        raise CatalogError(f"The API has no columns of type {data_type}; use {', '.join(_TYPES)}.")
     return f"{element}[]" if plain.endswith("[]") else element
 
 
@@ -144,12 +144,12 @@ def is_whole(data_type: str) -> bool:
 def _type(data_type: str) -> tuple[Any, dict[str, Any]]:
     base = base_type(data_type)
     if base.endswith("[]"):
-        annotation, schema = TYPES[base.removesuffix("[]")]
+        annotation, schema = _TYPES[base.removesuffix("[]")]
         return list[annotation], {  # type: ignore[valid-type]
             "type": "array",
             "items": schema,
         }
-    return TYPES[base]
+    return _TYPES[base]
 
 
 def adapter_of(column: Column) -> TypeAdapter[Any]:
