@@ -81,14 +81,16 @@ class Listings:
 
     def _sorts(self, text: str) -> tuple[Sort, ...]:
         sorts: dict[str, Sort] = {}
-        for item in _names("sort", text):
+        items = _names("sort", text)
+        for item in items:
             name = item.removeprefix("-")
             if name not in self._sortable:
                 refuse("sort", f"There is no column {name} to sort by.")
-            if name in sorts:
-                refuse("sort", f"{name} is there twice.")
-            sorts[name] = Sort(self._sortable[name], item.startswith("-"))
-        if len(sorts) > _MAX_SORTS:
+            if items.count(item) > 1:
+                refuse("sort", f"{item} is there twice.")
+            # the other way round decides nothing more
+            sorts.setdefault(name, Sort(self._sortable[name], item.startswith("-")))
+        if len(items) > _MAX_SORTS:
             refuse("sort", f"These are more than {_MAX_SORTS} columns.")
         sorts.setdefault(self._key.name, Sort(self._key, is_descending=False))
         # what follows the key never decides

@@ -24,7 +24,7 @@ from bench import generate
 from bench.client import request, seconds
 from bench.upload import free_port, serving
 
-ROUNDS = 5
+ROUNDS = 2
 READS, LISTS, WRITES = 2000, 500, 1000
 PEERS = {"asyncpg": "bench.peer_asyncpg:app", "fastcrud": "bench.peer_fastcrud:app"}
 

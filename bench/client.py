@@ -3,10 +3,13 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import uvloop
 
 CONNECTIONS = 8
+_PATIENCE = 120
+"""Seconds: it is another fault then."""
 
 
 class _Connection(asyncio.Protocol):
@@ -20,8 +23,7 @@ class _Connection(asyncio.Protocol):
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
         self._send()
 
     def data_received(self, data: bytes) -> None:
@@ -73,7 +75,8 @@ def seconds(port: int, requests: Sequence[bytes], status: int = 200) -> float:
             )
             for _ in range(CONNECTIONS)
         ]
-        await asyncio.gather(*(connection.ended for _, connection in made))
+        async with asyncio.timeout(_PATIENCE):
+            await asyncio.gather(*(connection.ended for _, connection in made))
         return time.perf_counter() - begun
 
     return uvloop.run(run())

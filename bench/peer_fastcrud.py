@@ -108,7 +108,7 @@ app.include_router(
         select_schema=MetaboliteRead,
         path="/metabolites",
         included_methods=["read", "read_multi"],
-        read_deps=[Depends(current_user)],
-        read_multi_deps=[Depends(current_user)],
+        read_deps=[current_user],
+        read_multi_deps=[current_user],
     )
 )
