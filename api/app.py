@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api import history, loads, pages, routes, sessions, uploads
+from api import history, loads, pages, routes, sessions, templates, uploads
 from api.builds import Builder
 from api.database import Database
 from api.envelope import Envelope
@@ -75,6 +75,8 @@ def create_app(
         schemas = schemas_of(entity)
         # first, since `/{key}` would take `/changes` too
         app.include_router(history.router_of(entity, schemas))
+        if entity.source_tables:
+            app.include_router(templates.router_of(entity, catalog))
         app.include_router(routes.router_of(entity, schemas))
         if entity.source_tables:
             app.include_router(uploads.router_of(entity, reports, settings.max_upload_mb))

@@ -14,7 +14,9 @@ from api.errors import Problem, documented
 from api.routes import PREFIX, READING, answer, found
 from api.schemas import MaybeText, MaybeWhole, NextCursor, Warned, adapter_of
 from api.security import Editor, Reader, Subject
-from assay.catalog import Catalog, Column
+from api.templates import rejected_workbook
+from api.workbooks import DOCUMENTED
+from assay.catalog import Catalog, Column, SourceTable
 from loader.report import (
     ONE_LOAD,
     STATE_OF_LOAD,
@@ -49,6 +51,10 @@ an edit. The load stays in the list, as `unloaded`, and its file can be loaded a
 After 5 seconds the answer is 202. Nothing but this server knows of it then: ask again if the report
 is still `loaded` later, since a server that stops meanwhile forgets it, and why one failed stands
 in its log only.
+"""
+_TO_MEND = """
+The headers are those of the source, so it can be uploaded as it is once its rows are mended. The
+columns after them, row number and reasons among them, count as no data then.
 """
 _UNDER_WAY = "It is being taken back, or will be: ask again if the report stays `loaded`."
 
@@ -121,7 +127,10 @@ class LoadPage(BaseModel):
 
 
 class Rejected(BaseModel):
-    """A row that broke rules, as it came; `malformed` has its text if it had no columns."""
+    """A row that broke rules, as it came; `malformed` has its text if it had no columns.
+
+    Of a cell of more than 1,000 characters the first are shown, then `[cut: 36000 characters]`.
+    """
 
     entity: str
     row_number: int
@@ -251,12 +260,30 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         database: Pool,
     ) -> Response:
         load_id, page = asked
+        source = await source_of(database, load_id)
+        sql = page_of_rejected(source, is_first=not page.after)
+        row = found(await database.fetch_row(sql, page.limit, load_id, reports.rules, *page.after))
+        return answer(page_body(row["items"], row["last"]))
+
+    @router.get(
+        "/{load_id}/rejected.xlsx",
+        summary="Read the rejected rows of a load as a workbook to mend and upload",
+        description=_TO_MEND,
+        openapi_extra={"parameters": [_PARAMETER]},
+        response_class=Response,
+        responses={200: DOCUMENTED, **documented(404, *READING)},
+    )
+    async def read_rejected_workbook(
+        load_id: Annotated[str, Depends(_asked_load)], _caller: Reader, database: Pool
+    ) -> Response:
+        source = await source_of(database, load_id)
+        return await rejected_workbook(database, catalog, source, load_id)
+
+    async def source_of(database: Database, load_id: str) -> SourceTable:
         load = found(await database.fetch_row(STATE_OF_LOAD, load_id))
         source = catalog.source_tables.get(load["source_table"])
         if source is None:
             raise Problem(404, "The source of this load is no longer part of the project.")
-        sql = page_of_rejected(source, is_first=not page.after)
-        row = found(await database.fetch_row(sql, page.limit, load_id, reports.rules, *page.after))
-        return answer(page_body(row["items"], row["last"]))
+        return source
 
     return router

@@ -34,7 +34,7 @@ from assay.catalog import CatalogError, Entity
 PREFIX = "/api/v1"
 READING = (401, 403, 422, 500, 503, 504)
 WRITING = (*READING, 409, 413, 415)
-RESERVED = ("changes",)
+RESERVED = ("changes", "template.xlsx")
 """Segments beside keys: a row with such a key could not be read at its path."""
 
 AsOf = Annotated[

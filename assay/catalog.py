@@ -5,6 +5,7 @@ in whatever imports it, names a dataset, a column or a rule.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -49,6 +50,10 @@ class Column:
     """SQL over the row's other columns, for a value that a writer left out."""
     enum: tuple[Any, ...]
     examples: tuple[Any, ...]
+    limits: tuple[int, int] | None = None
+    """The whole numbers of its check `<column> between <least> and <most>`."""
+    most_bytes: int | None = None
+    """Of a text: its check begins with `octet_length(<column>) <= <bytes>`."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +101,8 @@ class SourceColumn:
     is_mandatory: bool
     description: str
     examples: tuple[Any, ...]
+    becomes: tuple[str, ...] = ()
+    """The curated columns that are made of it; without them, the one of the same name."""
 
 
 @dataclass(frozen=True)
@@ -181,15 +188,23 @@ def _entity(
         description=_sentence(node["description"]),
         path=meta.get("api", {}).get("path"),
         key=tuple(key),
-        columns=tuple(_column(c, key) for c in node["columns"].values()),
+        columns=tuple(_column(c, key, _checks(node)) for c in node["columns"].values()),
         rules=_rules(node),
         source_tables=_ancestors(node, nodes, sources),
     )
 
 
-def _column(column: dict[str, Any], key: list[str]) -> Column:
+def _checks(node: dict[str, Any]) -> list[str]:
+    """Expressions of the model's checks."""
+    return [c["expression"] for c in node["constraints"] if c["type"] == "check"]
+
+
+def _column(column: dict[str, Any], key: list[str], checks: list[str]) -> Column:
     meta = column["config"]["meta"]
     name = column["name"]
+    # What a spreadsheet can check, too; what is written in another way PostgreSQL alone checks.
+    limits = _first(rf"{re.escape(name)} between (-?\d+) and (-?\d+)$", checks)
+    length = _first(rf"octet_length\({re.escape(name)}\) <= (\d+)( and (?!.* or ).*)?$", checks)
     return Column(
         name=name,
         data_type=column["data_type"],
@@ -201,7 +216,13 @@ def _column(column: dict[str, Any], key: list[str]) -> Column:
         default=meta.get("default"),
         enum=tuple(meta.get("enum", ())),
         examples=tuple(meta.get("examples", ())),
+        limits=(int(limits[1]), int(limits[2])) if limits else None,
+        most_bytes=int(length[1]) if length else None,
     )
+
+
+def _first(pattern: str, checks: list[str]) -> re.Match[str] | None:
+    return next((found for check in checks if (found := re.match(pattern, check))), None)
 
 
 def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:
@@ -301,6 +322,7 @@ def _source_column(column: dict[str, Any]) -> SourceColumn:
         is_mandatory=meta.get("mandatory", False),
         description=_sentence(column["description"]),
         examples=tuple(meta.get("examples", ())),
+        becomes=tuple(meta.get("becomes", ())),
     )
 
 
