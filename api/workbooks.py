@@ -188,6 +188,8 @@ def writing() -> Iterator[tuple[xlsxwriter.Workbook, IO[bytes]]]:
             yield workbook, file
         except BaseException:
             workbook.fileclosed = True  # else it would write itself when it is collected
+            for sheet in workbook.worksheets():
+                sheet.row_data_fh.close()
             file.close()
             raise
 

@@ -1,17 +1,18 @@
 """Workbooks to fill in, of invented source tables and of the project's own."""
 
 import io
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import psycopg
-import python_calamine
 import pytest
+import python_calamine
 
 from api import templates
 from api.workbooks import MEDIA_TYPE, Meaning, neutral
-from assay.catalog import Catalog, SourceColumn, SourceTable
-from tests.api.conftest import CATALOG, GEM, GEMS, SOURCE, Clients
+from assay.catalog import Catalog, SourceColumn
+from tests.api.conftest import GEM, GEMS, SOURCE, Clients
 from tests.api.test_loads import LOADS, Database, add_load, add_rejected
 
 pytestmark = pytest.mark.anyio
@@ -51,20 +52,9 @@ async def test_a_source_that_does_not_feed_the_entity_is_422(
     assert (await reader.get(f"{GEMS}/template.xlsx?source=shop.gems")).status_code == 200
 
 
-async def test_a_row_cannot_have_the_key_of_a_workbook(editor: httpx.AsyncClient) -> None:
-    """`/stones/template.xlsx` and the like are not rows."""
-    response = await editor.get("/api/v1/stones/template.xlsx")
-    assert response.status_code in (404, 422)
-
-
-def meaning_of(column: SourceColumn, **contract: Any) -> Meaning:
-    entity = GEM if not contract else GEM.__class__(**{**vars_of(), **contract})
-    table = SourceTable(**{**vars(SOURCE), "columns": (column,)})
-    return Meaning(Catalog({"gems": entity}, {"shop.gems": table}), table)
-
-
-def vars_of() -> dict[str, Any]:
-    return {name: getattr(GEM, name) for name in GEM.__dataclass_fields__}
+def meaning_of(column: SourceColumn) -> Meaning:
+    table = replace(SOURCE, columns=(column,))
+    return Meaning(Catalog({"gems": GEM}, {"shop.gems": table}), table)
 
 
 def source_column(name: str, *becomes: str) -> SourceColumn:
@@ -193,8 +183,3 @@ async def test_long_texts_of_rejected_rows_are_cut_in_json(
 async def test_a_workbook_is_documented_as_binary(app: Any, path: str) -> None:
     answer = app.openapi()["paths"][path]["get"]["responses"]["200"]
     assert answer["content"] == {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}
-
-
-def test_the_catalog_of_the_tests_has_one_source() -> None:
-    """What the tests above rely on where they give no `source`."""
-    assert CATALOG.fed_by("shop.gems") == (GEM,)
