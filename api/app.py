@@ -23,6 +23,7 @@ from api import (
     registration,
     rows,
     sessions,
+    templates,
     uploads,
 )
 from api.accept import check_accept
@@ -115,6 +116,8 @@ def create_app(
         app.include_router(lists.writing_router_of(resource))
         # first, since `/{key}` would take `/changes` too
         app.include_router(history.router_of(resource))
+        if entity.source_tables:
+            app.include_router(templates.router_of(entity, catalog))
         app.include_router(rows.router_of(resource))
         if entity.source_tables:
             app.include_router(uploads.router_of(entity, reports, settings.max_upload_mb))

@@ -14,8 +14,10 @@ from api.errors import Problem, documented
 from api.resource import PREFIX, READING, answer, found
 from api.schemas import MaybeText, MaybeWhole, NextCursor, Warned, adapter_of
 from api.security import Editor, Reader, Subject, check_personal_data, check_writable
+from api.templates import rejected_workbook
 from api.users import User
-from assay.catalog import Catalog, Column, Entity
+from api.workbooks import DOCUMENTED
+from assay.catalog import Catalog, Column, Entity, SourceTable
 from loader.report import (
     ONE_LOAD,
     STATE_OF_LOAD,
@@ -50,6 +52,10 @@ an edit. The load stays in the list, as `unloaded`, and its file can be loaded a
 After 5 seconds the answer is 202. Nothing but this server knows of it then: ask again if the report
 is still `loaded` later, since a server that stops meanwhile forgets it, and why one failed stands
 in its log only.
+"""
+_TO_MEND = """
+The headers are those of the source, so it can be uploaded as it is once its rows are mended. The
+columns after them, row number and reasons among them, count as no data then.
 """
 _UNDER_WAY = "It is being taken back, or will be: ask again if the report stays `loaded`."
 
@@ -122,7 +128,10 @@ class LoadPage(BaseModel):
 
 
 class Rejected(BaseModel):
-    """A row that broke rules, as it came; `malformed` has its text if it had no columns."""
+    """A row that broke rules, as it came; `malformed` has its text if it had no columns.
+
+    Of a cell of more than 1,000 characters the first are shown, then `[cut: 36000 characters]`.
+    """
 
     entity: str
     row_number: int
@@ -286,13 +295,36 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         database: Pool,
     ) -> Response:
         load_id, page = asked
+        source = await source_of(request, database, load_id, caller)
+        sql = page_of_rejected(source, is_first=not page.after)
+        row = found(await database.fetch_row(sql, page.limit, load_id, reports.rules, *page.after))
+        return answer(page_body(row["items"], row["last"]))
+
+    @router.get(
+        "/{load_id}/rejected.xlsx",
+        summary="Read the rejected rows of a load as a workbook to mend and upload",
+        description=_TO_MEND,
+        openapi_extra={"parameters": [_PARAMETER]},
+        response_class=Response,
+        responses={200: DOCUMENTED, **documented(*READING)},
+    )
+    async def read_rejected_workbook(
+        request: Request,
+        load_id: Annotated[str, Depends(_asked_load)],
+        caller: Reader,
+        database: Pool,
+    ) -> Response:
+        source = await source_of(request, database, load_id, caller)
+        return await rejected_workbook(database, catalog, source, load_id)
+
+    async def source_of(
+        request: Request, database: Database, load_id: str, caller: User
+    ) -> SourceTable:
         load, fed = await visible.load(database, load_id, caller)
         await check_personal_data(request, database, caller, fed)
         source = catalog.source_tables.get(load["source_table"])
         if source is None:
             raise Problem(404, "The source of this load is no longer part of the project.")
-        sql = page_of_rejected(source, is_first=not page.after)
-        row = found(await database.fetch_row(sql, page.limit, load_id, reports.rules, *page.after))
-        return answer(page_body(row["items"], row["last"]))
+        return source
 
     return router
