@@ -2,11 +2,11 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
@@ -21,6 +21,7 @@ from api import (
     pages,
     profile,
     registration,
+    rejected,
     rows,
     sessions,
     templates,
@@ -76,8 +77,6 @@ def create_app(
     catalog = catalog or served
     database = Database(database_url(settings))
     builder = Builder(settings)
-    reports = loads.Reports(catalog)
-
     metrics = Metrics(database, builder)
 
     @asynccontextmanager
@@ -106,31 +105,13 @@ def create_app(
     app.state.tokens = tokens
     app.state.limits = Limits(settings)
     app.state.settings = settings
-    resources = {
-        entity.name: Resource(entity, catalog, schemas_of(entity)) for entity in catalog.served
-    }
     app.state.password_turns = asyncio.Semaphore(THREADS)
-    for entity in catalog.served:
-        resource = resources[entity.name]
-        app.include_router(lists.reading_router_of(resource, resources))
-        app.include_router(lists.writing_router_of(resource))
-        # first, since `/{key}` would take `/changes` too
-        app.include_router(history.router_of(resource))
-        if entity.source_tables:
-            app.include_router(templates.router_of(entity, catalog))
-        app.include_router(rows.router_of(resource))
-        if entity.source_tables:
-            app.include_router(uploads.router_of(entity, reports, settings.max_upload_mb))
-    app.include_router(loads.router_of(catalog, reports))
-    app.include_router(sessions.router_of(tokens))
-    scopes = Scopes(catalog)
-    is_open = settings.open_registration
-    app.include_router(registration.router_of(scopes, tokens, open_registration=is_open))
-    # first, since `/{user_id}` would take `/me` too
-    app.include_router(profile.router_of())
-    app.include_router(accounts.router_of(scopes))
-    app.include_router(pages.health_router(pages.Manifest(settings.manifest, served)))
-    app.include_router(pages.documents_router(settings.project, metrics))
+    for router in (
+        *_routers(settings, catalog, tokens),
+        pages.health_router(pages.Manifest(settings.manifest, served)),
+        pages.documents_router(settings.project, metrics),
+    ):
+        app.include_router(router)
 
     async def handle(request: Request, error: Exception) -> Response:
         problem = problem_of(error, catalog)
@@ -152,6 +133,29 @@ def create_app(
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _routers(settings: Settings, catalog: Catalog, tokens: Tokens) -> Iterator[APIRouter]:
+    """In the order in which paths are looked for: what has a name comes before what takes any."""
+    reports = loads.Reports(catalog)
+    resources = {
+        entity.name: Resource(entity, catalog, schemas_of(entity)) for entity in catalog.served
+    }
+    for resource in resources.values():
+        yield lists.reading_router_of(resource, resources)
+        yield lists.writing_router_of(resource)
+        yield history.router_of(resource)
+        if resource.entity.source_tables:
+            yield templates.router_of(resource.entity, catalog)
+            yield uploads.router_of(resource.entity, reports, settings.max_upload_mb)
+        yield rows.router_of(resource)
+    yield loads.router_of(catalog, reports)
+    yield rejected.router_of(catalog, reports)
+    yield sessions.router_of(tokens)
+    scopes = Scopes(catalog)
+    yield registration.router_of(scopes, tokens, open_registration=settings.open_registration)
+    yield profile.router_of()
+    yield accounts.router_of(scopes)
 
 
 def __getattr__(name: str) -> FastAPI:

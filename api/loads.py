@@ -1,29 +1,26 @@
-"""What became of each load: its report, and the rows that were rejected, each with its rules."""
+"""What became of each load: its report; and the way to take one back."""
 
 from datetime import datetime
 from typing import Annotated, Any
 
 from asyncpg import Record
 from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, Field, TypeAdapter, WithJsonSchema
+from pydantic import BaseModel, Field
 
 from api.builds import PATIENCE_SECONDS, Builds, detail_of
 from api.cursor import Cursor, Limit, Page, check_parameters, page_body, read_key, read_page
 from api.database import Database, Pool
 from api.errors import Problem, documented
 from api.resource import PREFIX, READING, answer, found
-from api.schemas import MaybeText, MaybeWhole, NextCursor, Warned, adapter_of
-from api.security import Editor, Reader, Subject, check_personal_data, check_writable
-from api.templates import rejected_workbook
+from api.schemas import MaybeText, MaybeWhole, NextCursor, adapter_of
+from api.security import Editor, Reader, Subject, check_writable
 from api.users import User
-from api.workbooks import DOCUMENTED
-from assay.catalog import Catalog, Column, Entity, SourceTable
+from assay.catalog import Catalog, Column, Entity
 from loader.report import (
     ONE_LOAD,
     STATE_OF_LOAD,
     feeds_as_json,
     page_of_loads,
-    page_of_rejected,
     rules_as_json,
 )
 
@@ -38,8 +35,8 @@ _ID = Column(
     enum=(),
     examples=(),
 )
-_ID_TYPE = adapter_of(_ID)
-_PARAMETER = {
+ID_TYPE = adapter_of(_ID)
+PARAMETER = {
     "name": "load_id",
     "in": "path",
     "required": True,
@@ -52,10 +49,6 @@ an edit. The load stays in the list, as `unloaded`, and its file can be loaded a
 After 5 seconds the answer is 202. Nothing but this server knows of it then: ask again if the report
 is still `loaded` later, since a server that stops meanwhile forgets it, and why one failed stands
 in its log only.
-"""
-_TO_MEND = """
-The headers are those of the source, so it can be uploaded as it is once its rows are mended. The
-columns after them, row number and reasons among them, count as no data then.
 """
 _UNDER_WAY = "It is being taken back, or will be: ask again if the report stays `loaded`."
 
@@ -127,26 +120,6 @@ class LoadPage(BaseModel):
     next: NextCursor
 
 
-class Rejected(BaseModel):
-    """A row that broke rules, as it came; `malformed` has its text if it had no columns.
-
-    Of a cell of more than 1,000 characters the first are shown, then `[cut: 36000 characters]`.
-    """
-
-    entity: str
-    row_number: int
-    rules: list[Warned]
-    row: Annotated[
-        dict[str, str | None] | None, WithJsonSchema({"type": "object", "nullable": True})
-    ]
-    malformed: MaybeText
-
-
-class RejectedPage(BaseModel):
-    items: list[Rejected]
-    next: NextCursor
-
-
 class Reports:
     """Reads reports as JSON; what the catalog adds to them is made once."""
 
@@ -196,25 +169,23 @@ def location_of(load_id: int) -> str:
 async def _asked_loads(
     request: Request, _subject: Subject, limit: Limit, cursor: Cursor = ""
 ) -> Page:
-    return read_page(request, limit, cursor, (_ID_TYPE,))
+    return read_page(request, limit, cursor, (ID_TYPE,))
 
 
-async def _asked_load(request: Request, _subject: Subject) -> str:
+async def asked_load(request: Request, _subject: Subject) -> str:
     check_parameters(request)
-    return read_key(_ID, _ID_TYPE, request.path_params["load_id"])
+    return read_load_id(request)
+
+
+def read_load_id(request: Request) -> str:
+    """The load in the path. Raises `Problem` 422."""
+    return read_key(_ID, ID_TYPE, request.path_params["load_id"])
 
 
 def _check_taken_back(load: Record, load_id: str) -> None:
     """Raises `Problem` 409 where it cannot be taken back."""
     if load["state"] != "loaded":
         raise Problem(409, f"Load {load_id} cannot be taken back: it is {load['state']}.")
-
-
-async def _asked_rejected(
-    request: Request, _subject: Subject, limit: Limit, cursor: Cursor = ""
-) -> tuple[str, Page]:
-    page = read_page(request, limit, cursor, (TypeAdapter(str), _ID_TYPE))
-    return read_key(_ID, _ID_TYPE, request.path_params["load_id"]), page
 
 
 def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
@@ -237,11 +208,11 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
     @router.get(
         "/{load_id}",
         summary="Read the report of a load",
-        openapi_extra={"parameters": [_PARAMETER]},
+        openapi_extra={"parameters": [PARAMETER]},
         responses={200: {"model": LoadReport}, **documented(*READING)},
     )
     async def read_load(
-        load_id: Annotated[str, Depends(_asked_load)], caller: Reader, database: Pool
+        load_id: Annotated[str, Depends(asked_load)], caller: Reader, database: Pool
     ) -> Response:
         await visible.load(database, load_id, caller)
         return answer(await reports.read(database, load_id))
@@ -250,7 +221,7 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         "/{load_id}",
         summary="Take a load back",
         description=_UNLOAD,
-        openapi_extra={"parameters": [_PARAMETER]},
+        openapi_extra={"parameters": [PARAMETER]},
         responses={
             200: {"model": LoadReport},
             202: {"model": LoadReport, "description": _UNDER_WAY},
@@ -259,7 +230,7 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
     )
     async def unload(
         request: Request,
-        load_id: Annotated[str, Depends(_asked_load)],
+        load_id: Annotated[str, Depends(asked_load)],
         caller: Editor,
         database: Pool,
         builder: Builds,
@@ -281,50 +252,5 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         body = await reports.read(database, load["load_id"])
         headers = {"Location": location_of(load["load_id"])} if is_running else None
         return answer(body, 202 if is_running else 200, headers)
-
-    @router.get(
-        "/{load_id}/rejected",  # noqa: FAST003 - read by _asked_rejected
-        summary="List the rejected rows of a load",
-        openapi_extra={"parameters": [_PARAMETER]},
-        responses={200: {"model": RejectedPage}, **documented(*READING)},
-    )
-    async def list_rejected(
-        request: Request,
-        asked: Annotated[tuple[str, Page], Depends(_asked_rejected)],
-        caller: Reader,
-        database: Pool,
-    ) -> Response:
-        load_id, page = asked
-        source = await source_of(request, database, load_id, caller)
-        sql = page_of_rejected(source, is_first=not page.after)
-        row = found(await database.fetch_row(sql, page.limit, load_id, reports.rules, *page.after))
-        return answer(page_body(row["items"], row["last"]))
-
-    @router.get(
-        "/{load_id}/rejected.xlsx",
-        summary="Read the rejected rows of a load as a workbook to mend and upload",
-        description=_TO_MEND,
-        openapi_extra={"parameters": [_PARAMETER]},
-        response_class=Response,
-        responses={200: DOCUMENTED, **documented(*READING)},
-    )
-    async def read_rejected_workbook(
-        request: Request,
-        load_id: Annotated[str, Depends(_asked_load)],
-        caller: Reader,
-        database: Pool,
-    ) -> Response:
-        source = await source_of(request, database, load_id, caller)
-        return await rejected_workbook(database, catalog, source, load_id)
-
-    async def source_of(
-        request: Request, database: Database, load_id: str, caller: User
-    ) -> SourceTable:
-        load, fed = await visible.load(database, load_id, caller)
-        await check_personal_data(request, database, caller, fed)
-        source = catalog.source_tables.get(load["source_table"])
-        if source is None:
-            raise Problem(404, "The source of this load is no longer part of the project.")
-        return source
 
     return router

@@ -58,7 +58,8 @@ def router_of(entity: Entity, catalog: Catalog) -> APIRouter:
         responses={200: DOCUMENTED, **documented(*READING)},
     )
     async def read_template(
-        source: Annotated[SourceTable, Depends(asked)], _caller: Annotated[User, Depends(reader_of(entity))]
+        source: Annotated[SourceTable, Depends(asked)],
+        _caller: Annotated[User, Depends(reader_of(entity))],
     ) -> Response:
         return await asyncio.to_thread(_template, catalog, source)
 

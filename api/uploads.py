@@ -14,7 +14,8 @@ from api.database import Pool
 from api.errors import Fault, Problem, documented, invalid
 from api.forms import MEDIA_TYPE, boundary_of, receive_file
 from api.limits import take
-from api.loads import LoadReport, Rejected, Reports, location_of
+from api.loads import LoadReport, Reports, location_of
+from api.rejected import Rejected
 from api.resource import PREFIX, READING, answer
 from api.security import Subject, editor_of
 from api.users import User

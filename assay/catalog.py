@@ -203,9 +203,7 @@ def _entity(
         description=_sentence(node["description"]),
         path=meta.get("api", {}).get("path"),
         key=tuple(key),
-        columns=tuple(
-            _column(c, key, references, _checks(node)) for c in node["columns"].values()
-        ),
+        columns=tuple(_column(c, key, references, _checks(node)) for c in node["columns"].values()),
         rules=_rules(node),
         source_tables=_ancestors(node, nodes, sources),
         search=tuple(meta.get("search", ())),

@@ -25,9 +25,10 @@ def page_of_changes(entity: Entity, shown: Iterable[Column] | None = None) -> st
 
     Rows have all columns, or those that are `shown`. $1 limit; $2 to $4 where to go on, as text:
     BEGINNING, or the values of `next` of the page before. Columns: `items`, a JSON array of {key,
-    operation, row}; `next`, a JSON array to keep; `more`, whether there is more now; `is_known`, false where the position is of another database,
-    from whose dump this one was made; `is_whole`, false where rows still carry transactions of
-    that one (docs/operations.md tells the remedy).
+    operation, row}; `next`, a JSON array to keep; `more`, whether there is more now; `is_known`,
+    false where the position is of another database, from whose dump this one was made;
+    `is_whole`, false where rows still carry transactions of that one (docs/operations.md tells
+    the remedy).
 
     One statement, so all of it is of one snapshot. `until` is found with the first page and kept
     while there are more: so a reader comes to an end, however much is written meanwhile.
