@@ -52,10 +52,6 @@ class Column:
     """SQL over the row's other columns, for a value that a writer left out."""
     enum: tuple[Any, ...]
     examples: tuple[Any, ...]
-    limits: tuple[int, int] | None = None
-    """The whole numbers of its check `<column> between <least> and <most>`."""
-    most_bytes: int | None = None
-    """Of a text: its check begins with `octet_length(<column>) <= <bytes>`."""
     is_personal: bool = False
     """Says something of a person: hidden from whoever has no scope for it."""
     references: str | None = None
@@ -115,8 +111,6 @@ class SourceColumn:
     is_mandatory: bool
     description: str
     examples: tuple[Any, ...]
-    becomes: tuple[str, ...] = ()
-    """The curated columns that are made of it; without them, the one of the same name."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +197,7 @@ def _entity(
         description=_sentence(node["description"]),
         path=meta.get("api", {}).get("path"),
         key=tuple(key),
-        columns=tuple(_column(c, key, references, _checks(node)) for c in node["columns"].values()),
+        columns=tuple(_column(c, key, references) for c in node["columns"].values()),
         rules=_rules(node),
         source_tables=_ancestors(node, nodes, sources),
         search=tuple(meta.get("search", ())),
@@ -211,19 +205,9 @@ def _entity(
     )
 
 
-def _checks(node: dict[str, Any]) -> list[str]:
-    """Expressions of the model's checks."""
-    return [c["expression"] for c in node["constraints"] if c["type"] == "check"]
-
-
-def _column(
-    column: dict[str, Any], key: list[str], references: dict[str, str], checks: list[str]
-) -> Column:
+def _column(column: dict[str, Any], key: list[str], references: dict[str, str]) -> Column:
     meta = column["config"]["meta"]
     name = column["name"]
-    # What a spreadsheet can check, too; what is written in another way PostgreSQL alone checks.
-    limits = _first(rf"{re.escape(name)} between (-?\d+) and (-?\d+)$", checks)
-    length = _first(rf"octet_length\({re.escape(name)}\) <= (\d+)( and (?!.* or ).*)?$", checks)
     return Column(
         name=name,
         data_type=column["data_type"],
@@ -237,8 +221,6 @@ def _column(
         examples=tuple(meta.get("examples", ())),
         references=references.get(name),
         is_personal=meta.get("pii", False),
-        limits=(int(limits[1]), int(limits[2])) if limits else None,
-        most_bytes=int(length[1]) if length else None,
     )
 
 
@@ -256,10 +238,6 @@ def _references(node: dict[str, Any]) -> dict[str, str]:
         and len(constraint["columns"]) == 1
         and (found := _REF.fullmatch(constraint["to"].strip()))
     }
-
-
-def _first(pattern: str, checks: list[str]) -> re.Match[str] | None:
-    return next((found for check in checks if (found := re.match(pattern, check))), None)
 
 
 def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:
@@ -359,7 +337,6 @@ def _source_column(column: dict[str, Any]) -> SourceColumn:
         is_mandatory=meta.get("mandatory", False),
         description=_sentence(column["description"]),
         examples=tuple(meta.get("examples", ())),
-        becomes=tuple(meta.get("becomes", ())),
     )
 
 

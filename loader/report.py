@@ -121,24 +121,10 @@ STATE_OF_LOAD = """
 """
 
 
-MOST_SHOWN = 1000
-"""Characters of a cell that are shown: a file may have one cell of many megabytes."""
-
-
-def _shown(text: str) -> str:
-    return f"""
-        case when length({text}) > {MOST_SHOWN}
-            then left({text}, {MOST_SHOWN}) || ' [cut: ' || length({text}) || ' characters]'
-            else {text}
-        end
-    """
-
-
 def page_of_rejected(source: SourceTable, *, is_first: bool) -> str:
     """$1 limit, $2 load, $3 as $2 of ONE_LOAD, $4 and $5 entity and row number to go on after."""
     after = "true" if is_first else "(entity, row_number) > ($4::text, $5::text::bigint)"
-    names = (sql.Identifier(column.name).as_string() for column in source.columns)
-    columns = ", ".join(f"{_shown(f'came.{name}')} as {name}" for name in names)
+    columns = ", ".join(sql.Identifier("came", c.name).as_string() for c in source.columns)
     return f"""
         with page as (
             select entity, row_number, rules
@@ -169,7 +155,7 @@ def page_of_rejected(source: SourceTable, *, is_first: bool) -> str:
                         case when came._malformed is null and came._row_number is not null then (
                             select row_to_json(cells.*) from (select {columns}) as cells
                         ) end as row,
-                        {_shown("came._malformed")} as malformed
+                        came._malformed as malformed
                     from shown
                     left join {table_of(source).as_string()} as came
                         on came._load_id = $2::text::bigint
@@ -180,53 +166,6 @@ def page_of_rejected(source: SourceTable, *, is_first: bool) -> str:
                 select json_build_array(entity, row_number)::text
                 from shown order by entity desc, row_number desc limit 1
             ) end as last
-    """
-
-
-def rows_to_mend(source: SourceTable, most_characters: int) -> str:
-    """The next rejected rows of one load and entity, with all that is wrong with each.
-
-    $1 limit, $2 load, $3 as $2 of ONE_LOAD, $4 entity, $5 the row number to go on after, $6 the
-    entities that were asked for before: their rows are left out. Column `items`: JSON of
-    `[row number, [message], [cell], text of a row without columns]`; a text is cut after one
-    character more than the most.
-    """
-    cells = ", ".join(
-        f"left({sql.Identifier('came', c.name).as_string()}, {most_characters + 1})"
-        for c in source.columns
-    )
-    return f"""
-        with page as materialized (
-            select verdicts.row_number
-            from journal.verdicts
-            where verdicts.entity = $4::text and verdicts.load_id = $2::text::bigint
-                and verdicts.row_number > $5::bigint
-                and not exists (
-                    select from journal.verdicts as before
-                    where before.entity = any($6::text[]) and before.load_id = verdicts.load_id
-                        and before.row_number = verdicts.row_number
-                )
-            order by verdicts.row_number limit $1::integer
-        )
-        select coalesce(json_agg(json_build_array(
-            came._row_number,
-            (
-                select json_agg(distinct coalesce(
-                    $3::jsonb -> broken.entity -> rule.name ->> 'message', rule.name
-                ))
-                from journal.verdicts as broken, unnest(broken.rules) as rule (name)
-                where broken.entity = any(array(select jsonb_object_keys($3::jsonb)))
-                    and broken.load_id = $2::text::bigint
-                    and broken.row_number = came._row_number
-            ),
-            json_build_array({cells}),
-            left(came._malformed, {most_characters + 1})
-        ) order by came._row_number), '[]')::text as items
-        from {table_of(source).as_string()} as came
-        inner join page on came._row_number = page.row_number
-        where came._load_id = $2::text::bigint
-            and came._row_number > $5::bigint
-            and came._row_number <= (select max(row_number) from page)
     """
 
 

@@ -16,7 +16,6 @@ import httpx
 import jwt
 import psycopg
 import pytest
-import python_calamine
 import xlsxwriter
 from fastapi import FastAPI
 from psycopg.rows import dict_row
@@ -25,10 +24,8 @@ from pydantic import SecretStr
 from api import builds, forms, loads, uploads
 from api.app import create_app
 from api.builds import Builder
-from api.templates import MORE
 from api.tokens import Tokens
 from api.users import ROLES, add_user_statement
-from assay.catalog import read_catalog
 from assay.settings import Settings
 from tests.api.conftest import PASSWORD, SECRET, client_of
 
@@ -190,58 +187,6 @@ async def test_the_answer_is_the_report_and_the_rows_are_there(
     assert [r["feature"] for r in query("table curated.metabolites")] == ["a", "b"]
     report.pop("already_loaded")
     assert (await client.get(f"{LOADS}/{report['load_id']}")).json() == report
-
-
-def rows_of(workbook: bytes) -> list[list[str]]:
-    """The rows below the header that the loader would read."""
-    sheet = python_calamine.load_workbook(io.BytesIO(workbook)).get_sheet_by_index(0)
-    return sheet.to_python()
-
-
-def workbook_of(rows: list[list[str]]) -> bytes:
-    content = io.BytesIO()
-    with xlsxwriter.Workbook(content) as workbook:
-        sheet = workbook.add_worksheet("Data to upload")
-        for number, row in enumerate(rows):
-            for position, cell in enumerate(row):
-                sheet.write_string(number, position, cell)
-    return content.getvalue()
-
-
-async def test_a_template_is_filled_uploaded_mended_and_uploaded_again(
-    client: httpx.AsyncClient, query: Query, served: FastAPI
-) -> None:
-    """What is beside the data says why and where, and counts as no data."""
-    source = read_catalog(served.state.builder._settings.manifest).source_tables[LOAD]  # noqa: SLF001
-    template = (await client.get(f"{PATH}/template.xlsx")).content
-    answer = await client.put(PATH, **form(template, "empty.xlsx"))
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["entities"][0]["rows"] == 0
-
-    (header,) = rows_of(template)
-    assert header == [column.header for column in source.columns]
-    examples = [str(column.examples[0]) for column in source.columns]
-    formula = ["=1+1", "9", "", CAS[0], "GC", "-0.5"]
-    answer = await client.put(PATH, **form(workbook_of([header, examples, formula]), "filled.xlsx"))
-    report = answer.json()
-    (account,) = report["entities"]
-    assert (account["new"], account["rejected"], account["repairs"]) == (1, 1, {})
-
-    url = f"{LOADS}/{report['load_id']}/rejected.xlsx"
-    rejected = (await client.get(url)).content
-    again = (await client.put(PATH, **form(rejected, "same.xlsx"))).json()
-    assert (again["entities"][0]["new"], again["entities"][0]["rejected"]) == (0, 1)
-    assert again["notes"]["unknown_columns"] == MORE
-
-    header, row = rows_of(rejected)
-    assert row[:6] == ["'=1+1", *formula[1:]]
-    assert row[6:] == ["3", "", "The identification level goes from 1 (best) to 5 (worst)."]
-    mended = workbook_of([header, [row[0], "5", *row[2:]]])
-    account = (await client.put(PATH, **form(mended, "mended.xlsx"))).json()["entities"][0]
-    assert (account["rows"], account["new"], account["rejected"]) == (1, 1, 0)
-    found = query("select feature, identification_level from curated.metabolites order by 2 desc")
-    assert found[0] == {"feature": "=1+1", "identification_level": 5}
-    assert len(found) == 2
 
 
 async def test_a_workbook(client: httpx.AsyncClient) -> None:

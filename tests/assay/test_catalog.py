@@ -147,30 +147,3 @@ def test_source_table(tmp_path: Path) -> None:
     source = read(manifest(), tmp_path).source_tables["vet.pets"]
     assert (source.schema, source.table, source.sample) == ("raw", "vet__pets", "data/pets.csv")
     assert [(c.header, c.is_mandatory) for c in source.columns] == [("Name", True)]
-
-
-@pytest.mark.parametrize(
-    ("expression", "limits", "most_bytes"),
-    [
-        ("name between -1 and 5", (-1, 5), None),
-        ("name between 1 and 5 or chip = 'x'", None, None),
-        ("other_name between 1 and 5", None, None),
-        ("octet_length(name) <= 20", None, 20),
-        ("octet_length(name) <= 20 and name <> 'x'", None, 20),
-        ("octet_length(name) <= 20 or chip = 'x'", None, None),
-        ("octet_length(name) <= 20 and chip = 'x' or chip = 'y'", None, None),
-        ("octet_length(name || chip) <= 20", None, None),
-    ],
-)
-def test_checks_that_a_spreadsheet_can_make(
-    tmp_path: Path, expression: str, limits: tuple[int, int] | None, most_bytes: int | None
-) -> None:
-    """Only those that hold whenever the whole check holds."""
-    content = manifest()
-    check = {"type": "check", "name": "some", "expression": expression}
-    (mart,) = (n for n in content["nodes"].values() if n["name"] == "pets")
-    mart["constraints"].append(check)
-    path = tmp_path / "manifest.json"
-    path.write_text(json.dumps(content))
-    column = read_catalog(path).entities["pets"].columns_by_name["name"]
-    assert (column.limits, column.most_bytes) == (limits, most_bytes)
