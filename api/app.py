@@ -10,7 +10,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from api import history, lists, loads, pages, rows, sessions, uploads
+from api import history, lists, loads, pages, rows, sessions, templates, uploads
 from api.builds import Builder
 from api.database import Database
 from api.envelope import Envelope
@@ -79,6 +79,8 @@ def create_app(
         resource = resources[entity.name]
         app.include_router(lists.reading_router_of(resource, resources))
         app.include_router(lists.writing_router_of(resource))
+        if entity.source_tables:
+            app.include_router(templates.router_of(resource))
         # first, since `/{key}` would take `/changes` too
         app.include_router(history.router_of(resource))
         app.include_router(rows.router_of(resource))

@@ -58,6 +58,7 @@ _ARROW_TYPES = {
     "date": pa.date32(),
     "timestamptz": pa.timestamp("us", "UTC"),
 }
+NUMBERS = ("smallint", "integer", "bigint", "numeric", "double precision")
 _MAX_DIGITS = 76
 """Of Arrow's longest decimal."""
 _EXACT_DIGITS = 15
@@ -89,7 +90,9 @@ class Export(Response):
         values: Iterable[object],
         cells: tuple[Cell, ...],
         format_: Format,
+        sheet: str | None = None,
     ) -> None:
+        """`sheet` is the name of a workbook's sheet."""
         super().__init__(media_type=media_type_of(format_))
         del self.headers["content-length"]
         self.headers["Content-Disposition"] = f'attachment; filename="{name}.{format_}"'
@@ -98,6 +101,7 @@ class Export(Response):
         self._values = tuple(values)
         self._cells = cells
         self._format = format_
+        self._sheet = sheet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         work = asyncio.create_task(self._send(send))
@@ -120,7 +124,9 @@ class Export(Response):
         else:
             with TemporaryDirectory(prefix="assay-export-") as folder:
                 cells, path = self._cells, Path(folder) / "file"
-                maker = Sheet(cells, path) if self._format == "xlsx" else Parquet(cells)
+                maker = (
+                    Sheet(cells, path, self._sheet) if self._format == "xlsx" else Parquet(cells)
+                )
                 blocks = _Blocks(maker, body)
                 try:
                     await self._database.stream(self._sql, self._values, blocks.take, **_CSV)
@@ -248,11 +254,11 @@ class _Sink(io.RawIOBase):
 class Sheet:
     """The same, of which nothing is there before its end."""
 
-    def __init__(self, cells: tuple[Cell, ...], path: Path) -> None:
+    def __init__(self, cells: tuple[Cell, ...], path: Path, name: str | None) -> None:
         self._path = path
         options = {"constant_memory": True, "tmpdir": str(path.parent)}
         self._book = xlsxwriter.Workbook(str(path), options)
-        self._sheet = self._book.add_worksheet()
+        self._sheet = self._book.add_worksheet(name)
         self._date = self._book.add_format({"num_format": "yyyy-mm-dd"})
         self._types = [base_type(cell.data_type) for cell in cells]
         self._row = 0
@@ -289,7 +295,7 @@ class Sheet:
             self._sheet.write_boolean(self._row, place, text == "true")
         elif base == "date" and _is_date_of_sheets(text):
             self._sheet.write_datetime(self._row, place, date.fromisoformat(text), self._date)
-        elif base in _ARROW_TYPES and _is_exact(text):
+        elif base in NUMBERS and _is_exact(text):
             self._sheet.write_number(self._row, place, float(text))
         else:
             self._sheet.write_string(self._row, place, text)

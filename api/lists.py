@@ -14,18 +14,14 @@ from api.documents import MAX_ITEMS, Documents
 from api.errors import Fault, Problem, documented, invalid
 from api.exports import Export, cells_of
 from api.filters import Filter, Values, documented_filters
-from api.formats import MEDIA_TYPES
+from api.formats import FILES
 from api.idempotency import HEADER, Once, read_idempotency_key, sha256_of
 from api.listing import Listing
 from api.parameters import documented_listing, expandable
 from api.preconditions import DOCUMENTED_ETAG, tag_of
 from api.resource import READING, WRITING, Resource, answer, documented_body, found
 from api.security import User, check_readable, editor_of, reader_of
-
-_BINARY = {"type": "string", "format": "binary"}
-_DOCUMENTED_FILES = {
-    media_type: {"schema": _BINARY} for name, media_type in MEDIA_TYPES.items() if name != "json"
-}
+from api.templates import cells_of_source, sheet_of, source_of, way_back
 
 
 class Counted(BaseModel):
@@ -50,7 +46,7 @@ def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> API
         description=entity.description,
         openapi_extra={"parameters": documented_listing(entity, resource.catalog)},
         responses={
-            200: {"model": resource.schemas.page, "content": _DOCUMENTED_FILES},
+            200: {"model": resource.schemas.page, "content": FILES},
             **documented(406, *READING),
         },
     )
@@ -220,10 +216,18 @@ def writing_router_of(resource: Resource) -> APIRouter:
 
 def _export(resource: Resource, listing: Listing, caller: User, database: Database) -> Response:
     entity, plans = resource.entity, resource.plans
-    columns = listing.columns or plans.seen(caller)
-    sql, values = listing.rows(columns)
-    cells = cells_of(columns)
-    return Export(database, entity.name, sql, values.bound, cells, listing.format)
+    if listing.template is None:
+        columns = listing.columns or plans.seen(caller)
+        sql, values = listing.rows(columns)
+        cells = cells_of(columns)
+        return Export(database, entity.name, sql, values.bound, cells, listing.format)
+    source = source_of(resource.catalog, entity, listing.template, listing.format)
+    # the way back may read any of them
+    plans.check(caller, entity.columns_by_name)
+    sql, values = way_back(listing, source)
+    sheet = sheet_of(source)
+    cells = cells_of_source(source)
+    return Export(database, entity.name, sql, values.bound, cells, listing.format, sheet)
 
 
 def created(documents: Documents, rows: list[dict[str, str]], path: str) -> Response:

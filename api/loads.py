@@ -11,13 +11,18 @@ from api.builds import PATIENCE_SECONDS, Builds, detail_of
 from api.cursor import Cursor, Limit, Page, check_parameters, page_body, read_key, read_page
 from api.database import Database, Pool
 from api.errors import Problem, documented
+from api.exports import Export
+from api.formats import WORKBOOK
 from api.resource import PREFIX, READING, answer, found
 from api.schemas import MaybeText, MaybeWhole, NextCursor, Warned, adapter_of
 from api.security import Editor, Reader, Subject
-from assay.catalog import Catalog, Column
+from api.templates import cells_of_source, sheet_of
+from assay.catalog import Catalog, Column, SourceTable
 from loader.report import (
+    ADDED,
     ONE_LOAD,
     STATE_OF_LOAD,
+    all_rejected,
     feeds_as_json,
     page_of_loads,
     page_of_rejected,
@@ -251,12 +256,41 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         database: Pool,
     ) -> Response:
         load_id, page = asked
+        source = await source_of_load(database, load_id)
+        sql = page_of_rejected(source, is_first=not page.after)
+        row = found(await database.fetch_row(sql, page.limit, load_id, reports.rules, *page.after))
+        return answer(page_body(row["items"], row["last"]))
+
+    @router.get(
+        "/{load_id}/rejected.xlsx",
+        summary="Get the rejected rows of a load as a workbook",
+        description=(
+            "In the form of their source, to be mended and uploaded as it is: the last columns, "
+            "which say where a row stood and what is wrong with it, are not read."
+        ),
+        openapi_extra={"parameters": [_PARAMETER]},
+        response_class=Response,
+        responses={200: WORKBOOK, **documented(*READING)},
+    )
+    async def read_rejected(
+        load_id: Annotated[str, Depends(_asked_load)], _caller: Reader, database: Pool
+    ) -> Response:
+        source = await source_of_load(database, load_id)
+        return Export(
+            database,
+            f"rejected-{load_id}",
+            all_rejected(source),
+            (load_id, reports.rules),
+            cells_of_source(source, *ADDED),
+            "xlsx",
+            sheet_of(source),
+        )
+
+    async def source_of_load(database: Database, load_id: str) -> SourceTable:
         load = found(await database.fetch_row(STATE_OF_LOAD, load_id))
         source = catalog.source_tables.get(load["source_table"])
         if source is None:
             raise Problem(404, "The source of this load is no longer part of the project.")
-        sql = page_of_rejected(source, is_first=not page.after)
-        row = found(await database.fetch_row(sql, page.limit, load_id, reports.rules, *page.after))
-        return answer(page_body(row["items"], row["last"]))
+        return source
 
     return router

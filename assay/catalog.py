@@ -14,6 +14,7 @@ from typing import Any, Literal
 # Columns of every curated table that the platform fills.
 PROVENANCE = ("updated_at", "updated_by")
 
+_NUMBER = r"(-?\d+(?:\.\d+)?)"
 _REF = re.compile(r"""ref\(\s*['"](\w+)['"]\s*\)""")
 
 Severity = Literal["error", "warn"]
@@ -55,6 +56,10 @@ class Column:
     is_personal: bool = False
     references: str | None = None
     """The entity whose key it holds."""
+    minimum: str | None = None
+    maximum: str | None = None
+    max_length: int | None = None
+    """In characters; these three as far as simple checks of the contract say so."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,10 @@ class SourceColumn:
     is_mandatory: bool
     description: str
     examples: tuple[Any, ...]
+    column: str | None = None
+    """The curated column that it becomes; else the one with its name, if there is one."""
+    export: str | None = None
+    """The way back: SQL over a curated row; else the text of that column."""
 
 
 @dataclass(frozen=True)
@@ -190,14 +199,18 @@ def _entity(
         description=_sentence(node["description"]),
         path=meta.get("api", {}).get("path"),
         key=tuple(key),
-        columns=tuple(_column(c, key, references) for c in node["columns"].values()),
+        columns=tuple(
+            _column(c, key, references, _limits(c, node)) for c in node["columns"].values()
+        ),
         rules=_rules(node),
         source_tables=_ancestors(node, nodes, sources),
         search=tuple(meta.get("search", ())),
     )
 
 
-def _column(column: dict[str, Any], key: list[str], references: dict[str, str]) -> Column:
+def _column(
+    column: dict[str, Any], key: list[str], references: dict[str, str], limits: dict[str, Any]
+) -> Column:
     meta = column["config"]["meta"]
     name = column["name"]
     return Column(
@@ -212,7 +225,27 @@ def _column(column: dict[str, Any], key: list[str], references: dict[str, str]) 
         enum=tuple(meta.get("enum", ())),
         examples=tuple(meta.get("examples", ())),
         references=references.get(name),
+        **limits,
     )
+
+
+def _limits(column: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """What simple checks, joined by `and`, say of a column."""
+    limits: dict[str, Any] = {}
+    name = re.escape(column["name"])
+    for constraint in (*node["constraints"], *column["constraints"]):
+        expression = _sentence(constraint.get("expression") or "")
+        if constraint["type"] != "check" or re.search(r"\bor\b", expression):
+            continue
+        between = re.fullmatch(rf"{name} between {_NUMBER} and {_NUMBER}", expression)
+        if between:
+            limits |= {"minimum": between[1], "maximum": between[2]}
+        for part in expression.split(" and "):
+            if found := re.fullmatch(rf"{name} (>=|<=) {_NUMBER}", part):
+                limits["minimum" if found[1] == ">=" else "maximum"] = found[2]
+            elif found := re.fullmatch(rf"(?:\w+_)?length\({name}\) <= (\d+)", part):
+                limits["max_length"] = int(found[1])
+    return limits
 
 
 def _references(node: dict[str, Any]) -> dict[str, str]:
@@ -328,6 +361,8 @@ def _source_column(column: dict[str, Any]) -> SourceColumn:
         is_mandatory=meta.get("mandatory", False),
         description=_sentence(column["description"]),
         examples=tuple(meta.get("examples", ())),
+        column=meta.get("column"),
+        export=meta.get("export"),
     )
 
 
