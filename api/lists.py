@@ -8,11 +8,12 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
+from api.cells import cells_of, in_source_form
 from api.cursor import encoded
 from api.database import Database, Pool
 from api.documents import MAX_ITEMS, Documents
 from api.errors import Fault, Problem, documented, invalid
-from api.exports import Export, cells_of
+from api.exports import Export
 from api.filters import Filter, Values, documented_filters
 from api.formats import FILES
 from api.idempotency import HEADER, Once, read_idempotency_key, sha256_of
@@ -21,7 +22,7 @@ from api.parameters import documented_listing, expandable
 from api.preconditions import DOCUMENTED_ETAG, tag_of
 from api.resource import READING, WRITING, Resource, answer, documented_body, found
 from api.security import User, check_readable, editor_of, reader_of
-from api.templates import cells_of_source, sheet_of, source_of, way_back
+from api.templates import cells_of_source, sheet_of, source_of, ways_back
 
 
 class Counted(BaseModel):
@@ -224,7 +225,7 @@ def _export(resource: Resource, listing: Listing, caller: User, database: Databa
     source = source_of(resource.catalog, entity, listing.template, listing.format)
     # the way back may read any of them
     plans.check(caller, entity.columns_by_name)
-    sql, values = way_back(listing, source)
+    sql, values = in_source_form(listing, ways_back(entity, source))
     sheet = sheet_of(source)
     cells = cells_of_source(source)
     return Export(database, entity.name, sql, values.bound, cells, listing.format, sheet)

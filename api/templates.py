@@ -1,7 +1,5 @@
 """Workbooks and files in the form of a source: to be filled, mended or changed, and uploaded."""
 
-# ruff: noqa: S608 - identifiers and expressions are the catalog's, values are bound
-
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Any
@@ -10,16 +8,14 @@ import xlsxwriter
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from api.cells import NUMBERS, Cell, text_of
 from api.cursor import check_parameters, refuse
 from api.errors import Problem, documented
-from api.exports import MAX_SHEET_ROWS, NUMBERS, Cell
-from api.filters import Values
 from api.formats import MEDIA_TYPES, WORKBOOK
-from api.listing import Listing
 from api.resource import READING, Resource
 from api.schemas import base_type, is_whole
 from api.security import Subject, User, reader_of
-from api.versions import quoted
+from api.sheets import MAX_SHEET_ROWS
 from assay.catalog import Catalog, Column, Entity, SourceColumn, SourceTable
 
 SHEET = "Data to upload"
@@ -53,21 +49,20 @@ def curated_of(column: SourceColumn, entity: Entity) -> Column | None:
     return entity.columns_by_name.get(column.column or column.name)
 
 
-def way_back(listing: Listing, source: SourceTable) -> tuple[str, Values]:
-    """The rows of a list as their source would say them, and so its own columns.
+def ways_back(entity: Entity, source: SourceTable) -> dict[str, str]:
+    """For each header of a source the SQL, over a curated row, of what it would say.
 
     Raises:
-        Problem: 422 where a column of the source has no way back.
+        Problem: 422 where a column has no way back.
     """
-    items = []
+    ways = {}
     for column in source.columns:
-        curated = curated_of(column, listing.entity)
-        way = column.export or (curated and f"{quoted(curated.name)}::text")
+        curated = curated_of(column, entity)
+        way = column.export or (curated and text_of(curated))
         if not way:
             refuse("form", f"The contract does not say how rows become {column.header} again.")
-        items.append(f"({way})::text as {quoted(column.header)}")
-    sql, values = listing.rows(listing.entity.columns)
-    return f"select {', '.join(items)} from ({sql}) as curated", values
+        ways[column.header] = way
+    return ways
 
 
 def cells_of_source(source: SourceTable, *others: str) -> tuple[Cell, ...]:

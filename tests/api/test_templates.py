@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +40,7 @@ def load(warehouse: Warehouse, source: str, path: Path) -> int:
 def curated(warehouse: Warehouse, table: str) -> list[dict[str, Any]]:
     """All rows without what a load may change that changes nothing."""
     platform = ("repairs", "updated_at", "updated_by", "_transaction_id")
-    rows = warehouse.query(f"select * from curated.{table} order by 1")  # noqa: S608
+    rows = warehouse.query(f"select * from curated.{table} order by 1")
     return [{k: v for k, v in row.items() if k not in platform} for row in rows]
 
 
@@ -176,3 +178,20 @@ async def test_who_gets_workbooks(clients: Any) -> None:
         assert (await clients.nobody.get(path)).status_code == 401
     assert (await clients.reader.get("/api/v1/loads/1/rejected.xlsx")).status_code == 404
     assert (await clients.reader.get(f"{GEMS}/template.xlsx?x=1")).status_code == 422
+
+
+async def test_checks_of_cells_are_the_contract_s(served: Served) -> None:
+    """The level from 1 to 5, as the contract's check has it; texts are cells of text."""
+    response = await served.reader.get(f"{METABOLITES}/template.xlsx")
+    with zipfile.ZipFile(io.BytesIO(response.content)) as book:
+        sheet = book.read("xl/worksheets/sheet1.xml").decode()
+        styles = book.read("xl/styles.xml").decode()
+    checks = re.findall("<dataValidation .*?</dataValidation>", sheet)
+    (check,) = (check for check in checks if 'type="whole"' in check)
+    assert 'sqref="B2:B1048576"' in check
+    assert "<formula1>1</formula1><formula2>5</formula2>" in check
+    assert "The identification level goes from 1 (best) to 5 (worst)." in check
+    lengths = [check for check in checks if 'type="textLength"' in check]
+    assert [re.findall('sqref="(.)2:', check) for check in lengths] == [["A"], ["C"]]
+    assert all("<formula1>2000</formula1>" in check for check in lengths)
+    assert 'numFmtId="49"' in styles  # ECMA-376, 18.8.30: text
