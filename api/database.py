@@ -14,7 +14,7 @@ import logging
 import random
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from typing import Annotated, Any, cast
 
@@ -107,7 +107,7 @@ class Database:
         self,
         sql: str,
         values: tuple[object, ...],
-        output: Callable[[bytes], Awaitable[None]],
+        output: Callable[[bytes], Coroutine[Any, Any, None]],
         **options: Any,  # noqa: ANN401 - asyncpg's, of `copy_from_query`
     ) -> None:
         """Give the rows of one SELECT to `output` as COPY writes them; no piece ends within a row.
@@ -119,10 +119,15 @@ class Database:
             raise Problem(503, "Enough files are being made: try again soon.", headers=headers)
         try:
             async with self._exports, AsyncExitStack() as stack:
-                connection = (await _connect(stack, self._readers)).raw_connection
-                await stack.enter_async_context(connection.transaction(readonly=True))
-                await connection.execute(f"set local statement_timeout = '{EXPORT_SECONDS:.0f}s'")
-                await _copy(connection, sql, values, output, options)
+                connection = await _connect(stack, self._readers)
+                await stack.enter_async_context(
+                    connection.raw_connection.transaction(readonly=True)
+                )
+                timeout = f"{EXPORT_SECONDS:.0f}s"
+                await connection.raw_connection.execute(
+                    f"set local statement_timeout = '{timeout}'"
+                )
+                await _copy(connection.raw_connection, sql, values, output, options)
         except (OSError, asyncpg.InterfaceError) as error:
             # likewise; also when the connection is cut, which the transaction finds at its end
             _log.warning("an export lost the database: %r", error)
@@ -230,7 +235,7 @@ async def _copy(
     connection: "asyncpg.Connection[asyncpg.Record]",
     sql: str,
     values: tuple[object, ...],
-    output: Callable[[bytes], Awaitable[None]],
+    output: Callable[[bytes], Coroutine[Any, Any, None]],
     options: dict[str, Any],
 ) -> None:
     try:

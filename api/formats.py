@@ -16,6 +16,10 @@ MEDIA_TYPES: dict[Format, str] = {
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     "parquet": "application/vnd.apache.parquet",
 }
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+FILES = {media_type: _BINARY for name, media_type in MEDIA_TYPES.items() if name != "json"}
+"""In OpenAPI."""
+WORKBOOK = {"description": "A workbook.", "content": {MEDIA_TYPES["xlsx"]: _BINARY}}
 
 
 def negotiate(request: Request, asked: str | None) -> Format:

@@ -8,19 +8,21 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
+from api.cells import cells_of, in_source_form
 from api.cursor import encoded
 from api.database import Database, Pool
 from api.documents import MAX_ITEMS, Documents
 from api.errors import Fault, Problem, documented, invalid
-from api.exports import Export, cells_of
+from api.exports import Export
 from api.filters import Filter, Values, documented_filters
-from api.formats import MEDIA_TYPES
+from api.formats import FILES
 from api.idempotency import HEADER, Once, read_idempotency_key, sha256_of
 from api.listing import Listing
 from api.parameters import documented_listing, expandable
 from api.preconditions import DOCUMENTED_ETAG, tag_of
 from api.resource import READING, WRITING, Resource, answer, documented_body, found
 from api.security import check_readable, editor_of, reader_of
+from api.templates import cells_of_source, sheet_of, source_of, ways_back
 from api.users import User
 
 _BINARY = {"type": "string", "format": "binary"}
@@ -51,7 +53,7 @@ def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> API
         description=entity.description,
         openapi_extra={"parameters": documented_listing(entity, resource.catalog)},
         responses={
-            200: {"model": resource.schemas.page, "content": _DOCUMENTED_FILES},
+            200: {"model": resource.schemas.page, "content": FILES},
             **documented(406, *READING),
         },
     )
@@ -221,10 +223,18 @@ def writing_router_of(resource: Resource) -> APIRouter:
 
 def _export(resource: Resource, listing: Listing, caller: User, database: Database) -> Response:
     entity, plans = resource.entity, resource.plans
-    columns = listing.columns or plans.seen(caller)
-    sql, values = listing.rows(columns)
-    cells = cells_of(columns)
-    return Export(database, entity.name, sql, values.bound, cells, listing.format)
+    if listing.template is None:
+        columns = listing.columns or plans.seen(caller)
+        sql, values = listing.rows(columns)
+        cells = cells_of(columns)
+        return Export(database, entity.name, sql, values.bound, cells, listing.format)
+    source = source_of(resource.catalog, entity, listing.template, listing.format)
+    # the way back may read any of them
+    plans.check(caller, entity.columns_by_name)
+    sql, values = in_source_form(listing, ways_back(entity, source))
+    sheet = sheet_of(source)
+    cells = cells_of_source(source)
+    return Export(database, entity.name, sql, values.bound, cells, listing.format, sheet)
 
 
 def created(documents: Documents, rows: list[dict[str, str]], path: str) -> Response:

@@ -8,20 +8,21 @@ from pydantic import BaseModel, TypeAdapter, WithJsonSchema
 from api.cursor import Cursor, Limit, Page, page_body, read_page
 from api.database import Database, Pool
 from api.errors import Problem, documented
+from api.exports import Export
+from api.formats import WORKBOOK
 from api.loads import ID_TYPE, PARAMETER, Reports, Visible, asked_load, read_load_id
 from api.resource import PREFIX, READING, answer, found
 from api.schemas import MaybeText, NextCursor, Warned
 from api.security import Reader, Subject, check_personal_data
-from api.templates import rejected_workbook
+from api.templates import cells_of_source, sheet_of
 from api.users import User
-from api.workbooks import DOCUMENTED
 from assay.catalog import Catalog, SourceTable
-from loader.report import page_of_rejected
+from loader.report import ADDED, all_rejected, page_of_rejected
 
-_TO_MEND = """
-The headers are those of the source, so it can be uploaded as it is once its rows are mended. The
-columns after them, row number and reasons among them, count as no data then.
-"""
+_TO_MEND = (
+    "In the form of their source, to be mended and uploaded as it is: the last columns, which say "
+    "where a row stood and what is wrong with it, are not read."
+)
 
 
 class Rejected(BaseModel):
@@ -75,20 +76,28 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
 
     @router.get(
         "/{load_id}/rejected.xlsx",
-        summary="Read the rejected rows of a load as a workbook to mend and upload",
+        summary="Get the rejected rows of a load as a workbook",
         description=_TO_MEND,
         openapi_extra={"parameters": [PARAMETER]},
         response_class=Response,
-        responses={200: DOCUMENTED, **documented(*READING)},
+        responses={200: WORKBOOK, **documented(*READING)},
     )
-    async def read_rejected_workbook(
+    async def read_rejected(
         request: Request,
         load_id: Annotated[str, Depends(asked_load)],
         caller: Reader,
         database: Pool,
     ) -> Response:
         source = await source_of(request, database, load_id, caller)
-        return await rejected_workbook(database, catalog, source, load_id)
+        return Export(
+            database,
+            f"rejected-{load_id}",
+            all_rejected(source),
+            (load_id, reports.rules),
+            cells_of_source(source, *ADDED),
+            "xlsx",
+            sheet_of(source),
+        )
 
     async def source_of(
         request: Request, database: Database, load_id: str, caller: User

@@ -14,6 +14,7 @@ from typing import Any, Literal
 # Columns of every curated table that the platform fills.
 PROVENANCE = ("updated_at", "updated_by")
 
+_NUMBER = r"(-?\d+(?:\.\d+)?)"
 _REF = re.compile(r"""ref\(\s*['"](\w+)['"]\s*\)""")
 
 Severity = Literal["error", "warn"]
@@ -56,6 +57,10 @@ class Column:
     """Says something of a person: hidden from whoever has no scope for it."""
     references: str | None = None
     """The entity whose key it holds."""
+    minimum: str | None = None
+    maximum: str | None = None
+    max_length: int | None = None
+    """In characters; these three as far as simple checks of the contract say so."""
 
 
 @dataclass(frozen=True)
@@ -111,6 +116,10 @@ class SourceColumn:
     is_mandatory: bool
     description: str
     examples: tuple[Any, ...]
+    column: str | None = None
+    """The curated column that it becomes; else the one with its name, if there is one."""
+    export: str | None = None
+    """The way back: SQL over a curated row; else the text of that column."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +206,9 @@ def _entity(
         description=_sentence(node["description"]),
         path=meta.get("api", {}).get("path"),
         key=tuple(key),
-        columns=tuple(_column(c, key, references) for c in node["columns"].values()),
+        columns=tuple(
+            _column(c, key, references, _limits(c, node)) for c in node["columns"].values()
+        ),
         rules=_rules(node),
         source_tables=_ancestors(node, nodes, sources),
         search=tuple(meta.get("search", ())),
@@ -205,7 +216,9 @@ def _entity(
     )
 
 
-def _column(column: dict[str, Any], key: list[str], references: dict[str, str]) -> Column:
+def _column(
+    column: dict[str, Any], key: list[str], references: dict[str, str], limits: dict[str, Any]
+) -> Column:
     meta = column["config"]["meta"]
     name = column["name"]
     return Column(
@@ -221,7 +234,27 @@ def _column(column: dict[str, Any], key: list[str], references: dict[str, str]) 
         examples=tuple(meta.get("examples", ())),
         references=references.get(name),
         is_personal=meta.get("pii", False),
+        **limits,
     )
+
+
+def _limits(column: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """What simple checks, joined by `and`, say of a column."""
+    limits: dict[str, Any] = {}
+    name = re.escape(column["name"])
+    for constraint in (*node["constraints"], *column["constraints"]):
+        expression = _sentence(constraint.get("expression") or "")
+        if constraint["type"] != "check" or re.search(r"\bor\b", expression):
+            continue
+        between = re.fullmatch(rf"{name} between {_NUMBER} and {_NUMBER}", expression)
+        if between:
+            limits |= {"minimum": between[1], "maximum": between[2]}
+        for part in expression.split(" and "):
+            if found := re.fullmatch(rf"{name} (>=|<=) {_NUMBER}", part):
+                limits["minimum" if found[1] == ">=" else "maximum"] = found[2]
+            elif found := re.fullmatch(rf"(?:\w+_)?length\({name}\) <= (\d+)", part):
+                limits["max_length"] = int(found[1])
+    return limits
 
 
 def _references(node: dict[str, Any]) -> dict[str, str]:
@@ -337,6 +370,8 @@ def _source_column(column: dict[str, Any]) -> SourceColumn:
         is_mandatory=meta.get("mandatory", False),
         description=_sentence(column["description"]),
         examples=tuple(meta.get("examples", ())),
+        column=meta.get("column"),
+        export=meta.get("export"),
     )
 
 

@@ -14,6 +14,7 @@ MODULES = sorted(API.glob("*.py"))
 SQL_MODULES = {
     "database.py",
     "idempotency.py",
+    "cells.py",
     "listing.py",
     "proposal.py",
     "query.py",

@@ -17,11 +17,11 @@ from fastapi import FastAPI
 from pyarrow import parquet
 from starlette.types import Message
 
-from api import exports
+from api import exports, sheets
 from api.database import MAX_EXPORTS
 from api.errors import Problem
-from api.exports import arrow_type
 from api.formats import MEDIA_TYPES
+from api.parquet import arrow_type
 from tests.api.conftest import GEM, GEMS
 
 pytestmark = pytest.mark.anyio
@@ -280,7 +280,7 @@ async def test_what_no_sheet_holds(
     sentence: str,
 ) -> None:
     """A problem that says what to do; nothing is cut."""
-    monkeypatch.setattr(exports, name, limit)
+    monkeypatch.setattr(sheets, name, limit)
     response = await reader.get(f"{GEMS}?format=xlsx")
     assert response.status_code == 422
     assert sentence in response.json()["detail"]
@@ -324,7 +324,7 @@ def busy(database: Database) -> int:
 
 async def until_idle(database: Database) -> None:
     async with asyncio.timeout(10):
-        while busy(database):
+        while busy(database):  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.02)
 
 
