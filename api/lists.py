@@ -25,11 +25,6 @@ from api.security import check_readable, editor_of, reader_of
 from api.templates import cells_of_source, sheet_of, source_of, ways_back
 from api.users import User
 
-_BINARY = {"type": "string", "format": "binary"}
-_DOCUMENTED_FILES = {
-    media_type: {"schema": _BINARY} for name, media_type in MEDIA_TYPES.items() if name != "json"
-}
-
 
 class Counted(BaseModel):
     """How many rows a filter found."""

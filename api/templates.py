@@ -14,8 +14,9 @@ from api.errors import Problem, documented
 from api.formats import MEDIA_TYPES, WORKBOOK
 from api.resource import READING, Resource
 from api.schemas import base_type, is_whole
-from api.security import Subject, User, reader_of
+from api.security import Subject, reader_of
 from api.sheets import MAX_SHEET_ROWS
+from api.users import User
 from assay.catalog import Catalog, Column, Entity, SourceColumn, SourceTable
 
 SHEET = "Data to upload"
