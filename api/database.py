@@ -246,8 +246,8 @@ async def _copy(
         raise Problem(504) from None
 
 
-def _database_of(request: Request) -> Database:
+async def database_of(request: Request) -> Database:
     return cast("Database", request.app.state.database)
 
 
-Pool = Annotated[Database, Depends(_database_of)]
+Pool = Annotated[Database, Depends(database_of)]

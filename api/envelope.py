@@ -30,6 +30,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+_RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 # Two years; of https only, as RFC 6797, 7.2 demands.
 _HSTS = "max-age=63072000"
@@ -137,8 +138,8 @@ class Envelope:
     def _add_headers(
         self, exchange: _Exchange, asked: dict[bytes, bytes], headers: MutableHeaders
     ) -> None:
-        for name, value in HEADERS.items():
-            headers.setdefault(name, value)
+        given = {name for name, _ in headers.raw}
+        headers.raw.extend(pair for pair in _RAW_HEADERS if pair[0] not in given)
         if exchange.scope["scheme"] == "https":
             headers["Strict-Transport-Security"] = _HSTS
         for name, value in self._cors.headers(asked).items():

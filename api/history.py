@@ -4,7 +4,7 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, create_model
 
 from api.body import parse_object, read_body
@@ -23,6 +23,7 @@ from api.errors import Fault, Problem, documented, invalid, pointer_to
 from api.preconditions import DOCUMENTED_ETAG, tag_of
 from api.proposal import warnings_of
 from api.resource import READING, WRITING, Resource, answer, documented_body, found
+from api.router import Router
 from api.schemas import MaybeText, NextCursor, nullable
 from api.security import Subject, editor_of, reader_of
 from api.users import User
@@ -103,11 +104,11 @@ async def _asked_changes(
     return read_page(request, limit, since, _POSITION, name="since", maximum=_MAX_CHANGES)
 
 
-def router_of(resource: Resource) -> APIRouter:
+def router_of(resource: Resource) -> Router:
     entity, plans, requests = resource.entity, resource.plans, resource.requests
     warnings = warnings_of(entity)
     versions, feed = _pages(resource.schemas.read)
-    router = APIRouter(prefix=resource.path, tags=[entity.title])
+    router = Router(prefix=resource.path, tags=[entity.title])
     of_key = {"parameters": [requests.documented_key()]}
     Reader = Annotated[User, Depends(reader_of(entity))]  # noqa: N806 - a type
     Editor = Annotated[User, Depends(editor_of(entity))]  # noqa: N806
@@ -136,7 +137,7 @@ def router_of(resource: Resource) -> APIRouter:
         return answer(f'{{"items":{row["items"]},"next":{following},"more":{more}}}')
 
     @router.get(
-        "/{key}/history",  # noqa: FAST003 - read by key_and_page
+        "/{key}/history",
         summary="List the versions of a row, the newest first",
         description="What loads and edits made of it, also of a row that is deleted.",
         openapi_extra=of_key,

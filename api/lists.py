@@ -5,7 +5,7 @@ from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from api.cells import cells_of, in_source_form
@@ -21,6 +21,7 @@ from api.listing import Listing
 from api.parameters import documented_listing, expandable
 from api.preconditions import DOCUMENTED_ETAG, tag_of
 from api.resource import READING, WRITING, Resource, answer, documented_body, found
+from api.router import Router
 from api.security import check_readable, editor_of, reader_of
 from api.templates import cells_of_source, sheet_of, source_of, ways_back
 from api.users import User
@@ -32,10 +33,10 @@ class Counted(BaseModel):
     count: int = Field(json_schema_extra={"example": 12})
 
 
-def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> APIRouter:
+def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> Router:
     """Needs the resources of all entities by name, for those that rows refer to."""
     entity, plans = resource.entity, resource.plans
-    router = APIRouter(prefix=resource.path, tags=[entity.title])
+    router = Router(prefix=resource.path, tags=[entity.title])
     targets = {
         column.name: resources[column.references or ""]
         for column in expandable(entity, resource.catalog)
@@ -81,10 +82,10 @@ def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> API
     return router
 
 
-def writing_router_of(resource: Resource) -> APIRouter:
+def writing_router_of(resource: Resource) -> Router:
     entity, plans, requests = resource.entity, resource.plans, resource.requests
     bodies, writer, schemas = resource.bodies, resource.writer, resource.schemas
-    router = APIRouter(prefix=resource.path, tags=[entity.title])
+    router = Router(prefix=resource.path, tags=[entity.title])
     create = schemas.create.model_json_schema()
     patch = schemas.patch.model_json_schema()
     conditions = {"parameters": documented_filters(entity)}

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from asyncpg import Record
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from api.builds import PATIENCE_SECONDS, Builds, detail_of
@@ -12,6 +12,7 @@ from api.cursor import Cursor, Limit, Page, check_parameters, page_body, read_ke
 from api.database import Database, Pool
 from api.errors import Problem, documented
 from api.resource import PREFIX, READING, answer, found
+from api.router import Router
 from api.schemas import MaybeText, MaybeWhole, NextCursor, adapter_of
 from api.security import Editor, Reader, Subject, check_writable
 from api.users import User
@@ -188,8 +189,8 @@ def _check_taken_back(load: Record, load_id: str) -> None:
         raise Problem(409, f"Load {load_id} cannot be taken back: it is {load['state']}.")
 
 
-def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
-    router = APIRouter(prefix=f"{PREFIX}/loads", tags=["Loads"])
+def router_of(catalog: Catalog, reports: Reports) -> Router:
+    router = Router(prefix=f"{PREFIX}/loads", tags=["Loads"])
     visible = Visible(catalog)
 
     @router.get(

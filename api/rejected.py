@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, TypeAdapter, WithJsonSchema
 
 from api.cursor import Cursor, Limit, Page, page_body, read_page
@@ -12,6 +12,7 @@ from api.exports import Export
 from api.formats import WORKBOOK
 from api.loads import ID_TYPE, PARAMETER, Reports, Visible, asked_load, read_load_id
 from api.resource import PREFIX, READING, answer, found
+from api.router import Router
 from api.schemas import MaybeText, NextCursor, Warned
 from api.security import Reader, Subject, check_personal_data
 from api.templates import cells_of_source, sheet_of
@@ -52,12 +53,12 @@ async def _asked_rejected(
     return read_load_id(request), page
 
 
-def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
-    router = APIRouter(prefix=f"{PREFIX}/loads", tags=["Loads"])
+def router_of(catalog: Catalog, reports: Reports) -> Router:
+    router = Router(prefix=f"{PREFIX}/loads", tags=["Loads"])
     visible = Visible(catalog)
 
     @router.get(
-        "/{load_id}/rejected",  # noqa: FAST003 - read by _asked_rejected
+        "/{load_id}/rejected",
         summary="List the rejected rows of a load",
         openapi_extra={"parameters": [PARAMETER]},
         responses={200: {"model": RejectedPage}, **documented(*READING)},

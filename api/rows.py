@@ -3,7 +3,7 @@
 from typing import Annotated, NoReturn
 
 from asyncpg import Record
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from api.database import Database, Pool
 from api.documents import Documents
@@ -17,17 +17,18 @@ from api.preconditions import (
     tag_of,
 )
 from api.query import Plan
-from api.resource import CHANGING, READING, Resource, answer, documented_body, found
+from api.resource import AS_OF, CHANGING, READING, Resource, answer, documented_body, found
+from api.router import Router
 from api.security import editor_of, reader_of
 from api.users import User
 
 Versions = Annotated[list[str] | None, Depends(expected_versions)]
 
 
-def router_of(resource: Resource) -> APIRouter:
+def router_of(resource: Resource) -> Router:
     entity, plans, requests = resource.entity, resource.plans, resource.requests
     bodies, writer = resource.bodies, resource.writer
-    router = APIRouter(prefix=resource.path, tags=[entity.title])
+    router = Router(prefix=resource.path, tags=[entity.title])
     of_version = {"parameters": [requests.documented_key(), IF_MATCH]}
 
     Reader = Annotated[User, Depends(reader_of(entity))]  # noqa: N806 - a type
@@ -35,9 +36,9 @@ def router_of(resource: Resource) -> APIRouter:
     Key = Annotated[str, Depends(requests.key)]  # noqa: N806
 
     @router.get(
-        "/{key}",  # noqa: FAST003 - read by key_and_moment
+        "/{key}",
         summary="Read a row",
-        openapi_extra={"parameters": [requests.documented_key(), IF_NONE_MATCH]},
+        openapi_extra={"parameters": [AS_OF, requests.documented_key(), IF_NONE_MATCH]},
         responses={
             200: {"model": resource.schemas.read, "headers": DOCUMENTED_ETAG},
             304: {"description": "The version in `If-None-Match` is still right."},

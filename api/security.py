@@ -1,13 +1,13 @@
 """Who calls, and what endpoints ask for in their signatures: a role, and access to a dataset."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from typing import Annotated, NoReturn, cast
 
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 
 from api.audit import audit
-from api.database import Database, Pool
+from api.database import Database, database_of
 from api.errors import Problem
 from api.limits import address_of, take
 from api.tokens import Claims, Tokens, unauthenticated
@@ -16,25 +16,33 @@ from assay.catalog import Entity
 
 LOGIN = "/api/v1/auth/login"
 
+Authorize = Callable[[Request, Claims], Awaitable[User]]
+
 _bearer = OAuth2PasswordBearer(tokenUrl=LOGIN, auto_error=False)
 BearerToken = Annotated[str | None, Depends(_bearer)]
 
 
-async def _subject(request: Request, token: BearerToken) -> Claims:
-    tokens = cast("Tokens", request.app.state.tokens)
-    try:
-        if not token:
-            raise unauthenticated("Log in and send the access token.")
-        subject = tokens.read(token)
-    except Problem:
-        take(request, "requests", address_of(request))
-        raise
-    request.state.user_id = subject.user_id
-    take(request, "requests", str(subject.user_id))
-    return subject
+class _Bearer(OAuth2PasswordBearer):
+    """Whom the token in the header names; one step, since FastAPI takes time for each."""
+
+    async def __call__(self, request: Request) -> Claims:  # type: ignore[override]
+        tokens = cast("Tokens", request.app.state.tokens)
+        try:
+            token = await super().__call__(request)
+            if not token:
+                raise unauthenticated("Log in and send the access token.")
+            claims = tokens.read(token)
+        except Problem:
+            take(request, "requests", address_of(request))
+            raise
+        request.state.user_id = claims.user_id
+        take(request, "requests", str(claims.user_id))
+        return claims
 
 
-Subject = Annotated[Claims, Depends(_subject)]
+_claims = _Bearer(tokenUrl=LOGIN, auto_error=False, scheme_name=_bearer.scheme_name)
+
+Subject = Annotated[Claims, Depends(_claims)]
 """Whom a valid token names; costs no connection. What reads the request depends on it, so that
 strangers learn nothing, and comes before the role, so that a bad request costs no connection."""
 
@@ -51,16 +59,20 @@ async def authenticated(database: Database, claims: Claims) -> User:
     return user
 
 
-def _at_least(role: Role) -> Callable[[Request, Claims, Database], Awaitable[User]]:
-    async def authorize(request: Request, subject: Subject, database: Pool) -> User:
-        user = await authenticated(database, subject)
-        if ROLES.index(user.role) < ROLES.index(role):
-            await refuse(
-                request, database, user, f"This takes the role {role}; yours is {user.role}."
-            )
-        return user
+def _at_least(role: Role) -> Authorize:
+    async def authorize(request: Request, subject: Subject) -> User:
+        return await _user_with(role, request, subject)
 
     return authorize
+
+
+async def _user_with(role: Role, request: Request, claims: Claims) -> User:
+    database = await database_of(request)
+    user = await authenticated(database, claims)
+    if ROLES.index(user.role) < ROLES.index(role):
+        detail = f"This takes the role {role}; yours is {user.role}."
+        await refuse(request, database, user, detail)
+    return user
 
 
 # Rights come from the database at each request: a token only says who calls.
@@ -69,23 +81,27 @@ Editor = Annotated[User, Depends(_at_least("editor"))]
 Admin = Annotated[User, Depends(_at_least("admin"))]
 
 
-def reader_of(entity: Entity) -> Callable[[Request, User, Database], Awaitable[User]]:
+def reader_of(entity: Entity) -> Authorize:
     """For signatures: a user who may read the dataset, or 401, 403, 404."""
+    role: Role = "reader"
 
-    async def authorize(request: Request, user: Reader, database: Pool) -> User:
+    async def authorize(request: Request, subject: Subject) -> User:
+        user = await _user_with(role, request, subject)
         check_readable(user, entity)
         if entity.has_personal_data and user.sees_personal_data_of(entity):
-            await audit(database, request, "sensitive_read", user.username)
+            await audit(await database_of(request), request, "sensitive_read", user.username)
         return user
 
     return authorize
 
 
-def editor_of(entity: Entity) -> Callable[[Request, User, Database], Awaitable[User]]:
+def editor_of(entity: Entity) -> Authorize:
     """For signatures: an editor who may write the dataset, or 401, 403, 404."""
+    role: Role = "editor"
 
-    async def authorize(request: Request, user: Editor, database: Pool) -> User:
-        await check_writable(request, database, user, entity)
+    async def authorize(request: Request, subject: Subject) -> User:
+        user = await _user_with(role, request, subject)
+        await check_writable(request, await database_of(request), user, entity)
         return user
 
     return authorize

@@ -5,7 +5,7 @@ from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import xlsxwriter
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from api.cells import NUMBERS, Cell, text_of
@@ -13,6 +13,7 @@ from api.cursor import check_parameters, refuse
 from api.errors import Problem, documented
 from api.formats import MEDIA_TYPES, WORKBOOK
 from api.resource import READING, Resource
+from api.router import Router
 from api.schemas import base_type, is_whole
 from api.security import Subject, reader_of
 from api.sheets import MAX_SHEET_ROWS
@@ -75,9 +76,9 @@ def sheet_of(source: SourceTable) -> str:
     return source.sheet or SHEET
 
 
-def router_of(resource: Resource) -> APIRouter:
+def router_of(resource: Resource) -> Router:
     entity = resource.entity
-    router = APIRouter(prefix=resource.path, tags=[entity.title])
+    router = Router(prefix=resource.path, tags=[entity.title])
     options = {"type": "string", "enum": list(entity.source_tables)}
     description = "Which source, where there are several."
     parameter = {"name": "source", "in": "query", "description": description, "schema": options}

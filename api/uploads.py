@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import Field
 
 from api.audit import audit
@@ -17,6 +17,7 @@ from api.limits import take
 from api.loads import LoadReport, Reports, location_of
 from api.rejected import Rejected
 from api.resource import PREFIX, READING, answer
+from api.router import Router
 from api.security import Subject, editor_of
 from api.users import User
 from assay.catalog import Entity
@@ -88,8 +89,8 @@ class Asked:
     is_async: bool
 
 
-def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> APIRouter:
-    router = APIRouter(tags=[entity.title])
+def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> Router:
+    router = Router(prefix=f"{PREFIX}/{entity.path}", tags=[entity.title])
 
     async def read(request: Request, _subject: Subject, dry_run: DryRun, force: Force) -> Asked:
         take(request, "uploads", str(request.state.user_id))
@@ -102,7 +103,7 @@ def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> APIRouter
         )
 
     @router.put(
-        f"{PREFIX}/{entity.path}",
+        "",
         summary="Upload a file",
         description=_DESCRIPTION,
         openapi_extra={**_FORM, "parameters": [_PREFER]},
