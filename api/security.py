@@ -1,6 +1,6 @@
 """Who calls, and what endpoints ask for in their signatures: a role, and access to a dataset."""
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Annotated, NoReturn, cast
 
 from fastapi import Depends, Request
