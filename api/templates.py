@@ -24,6 +24,8 @@ SHEET = "Data to upload"
 """Where the source names none."""
 _GUIDELINES = "Guidelines"
 _HEADINGS = {"Column": 24, "Mandatory": 11, "Description": 60, "Example": 30, "Rules": 80}
+_TEXT = 49
+"""The number of the format `@` (ECMA-376, 18.8.30)."""
 _MAX_LIST = 255
 """Characters of a drop-down's options, and of a note, that spreadsheets take."""
 _MAX_MESSAGE = 255
@@ -118,13 +120,13 @@ def _made(entity: Entity, source: SourceTable) -> bytes:
 
 def _write_data(book: Any, entity: Entity, source: SourceTable) -> None:  # noqa: ANN401 - untyped
     sheet = book.add_worksheet(sheet_of(source))
-    text = book.add_format({"num_format": "@"})
+    text = book.add_format({"num_format": _TEXT})
     plain = book.add_format({"bold": True, "bottom": 1})
     mandatory = book.add_format({"bold": True, "bottom": 1, "bg_color": "#FFE699"})
     for place, column in enumerate(source.columns):
         curated = curated_of(column, entity)
         is_number = curated is not None and base_type(curated.data_type) in NUMBERS
-        width = max(14, min(60, len(column.header) + 4, 60))
+        width = max(14, min(60, len(column.header) + 4))
         # a spreadsheet would take 65-85-0 for a date, and the last zero from 0.10
         sheet.set_column(place, place, width, None if is_number else text)
         header = mandatory if _is_mandatory(curated) else plain
@@ -152,8 +154,8 @@ def _check(column: Column) -> dict[str, Any] | None:
     if options and len(",".join(options)) <= _MAX_LIST and not any("," in o for o in options):
         return {"validate": "list", "source": options}
     if base_type(column.data_type) in NUMBERS and (column.minimum or column.maximum):
-        # no text of the contract: float reads what the catalog took for a number
-        numbers = [float(n) for n in (column.minimum, column.maximum) if n is not None]
+        limits = (limit for limit in (column.minimum, column.maximum) if limit)
+        numbers = [float(limit) if "." in limit else int(limit) for limit in limits]
         kind = {"validate": "integer" if is_whole(column.data_type) else "decimal"}
         if column.minimum and column.maximum:
             return kind | {"criteria": "between", "minimum": numbers[0], "maximum": numbers[1]}

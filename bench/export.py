@@ -25,7 +25,7 @@ _FILL = """
         sample_status, repairs, updated_at, updated_by
     )
     select
-        md5('feature ' || n)::uuid, 'feature ' || n, 1 + n % 5, null,
+        md5('feature ' || n)::uuid, 'feature ' || n, 1 + n %% 5, null,
         'InChI=1S/C' || n || 'H6O2/c8-7(9)6-4-2-1-3-5-6/h1-5H,(H,8,9)', 'HS-SPME-TOF', n / 1000.0,
         'measured', '{}', now(), 'bench'
     from generate_series(1, %s) as n
