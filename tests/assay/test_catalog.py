@@ -147,3 +147,18 @@ def test_source_table(tmp_path: Path) -> None:
     source = read(manifest(), tmp_path).source_tables["vet.pets"]
     assert (source.schema, source.table, source.sample) == ("raw", "vet__pets", "data/pets.csv")
     assert [(c.header, c.is_mandatory) for c in source.columns] == [("Name", True)]
+
+
+def test_restricted_and_personal(tmp_path: Path) -> None:
+    """Both are said, and are not so where nothing is said."""
+    plain = read(manifest(), tmp_path).entities["pets"]
+    assert not plain.is_restricted
+    assert not plain.has_personal_data
+    content = manifest()
+    (mart,) = (n for n in content["nodes"].values() if n["name"] == "pets")
+    mart["config"]["meta"]["api"]["restricted"] = True
+    mart["columns"]["owner"]["config"]["meta"]["pii"] = True
+    pets = read(content, tmp_path).entities["pets"]
+    assert pets.is_restricted
+    assert [c.name for c in pets.columns if c.is_personal] == ["owner"]
+    assert pets.has_personal_data
