@@ -173,3 +173,18 @@ def test_limits_of_columns(tmp_path: Path) -> None:
         "owner": (None, None, None),
         "chip_id": (None, "7.5", None),
     }
+
+
+def test_restricted_and_personal(tmp_path: Path) -> None:
+    """Both are said, and are not so where nothing is said."""
+    plain = read(manifest(), tmp_path).entities["pets"]
+    assert not plain.is_restricted
+    assert not plain.has_personal_data
+    content = manifest()
+    (mart,) = (n for n in content["nodes"].values() if n["name"] == "pets")
+    mart["config"]["meta"]["api"]["restricted"] = True
+    mart["columns"]["owner"]["config"]["meta"]["pii"] = True
+    pets = read(content, tmp_path).entities["pets"]
+    assert pets.is_restricted
+    assert [c.name for c in pets.columns if c.is_personal] == ["owner"]
+    assert pets.has_personal_data

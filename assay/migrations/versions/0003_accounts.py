@@ -9,7 +9,7 @@ SQL = """
 ---------- users
 
 alter table auth.users
--- a path, a colon, and read, write or pii; docs/security.md says what they mean
+-- a path of the API, a colon, and `read`, `write` or `pii`: docs/security.md says what they mean
 add column scopes text[] not null default '{}',
 add column display_name text,
 -- tokens say which version they were issued for: another one ends them all at once
