@@ -229,7 +229,7 @@ async def _ends(process: Process, seconds: float) -> bool:
     return False
 
 
-def _builder_of(request: Request) -> Builder:
+async def _builder_of(request: Request) -> Builder:
     return cast("Builder", request.app.state.builder)
 
 

@@ -186,7 +186,7 @@ async def _answer(
         raise Problem(504) from None
 
 
-def _database_of(request: Request) -> Database:
+async def _database_of(request: Request) -> Database:
     return cast("Database", request.app.state.database)
 
 

@@ -89,7 +89,7 @@ class Once:
         return [{"key": key, "version": version, "body": body} for key, version, body in rows]
 
 
-def read_idempotency_key(request: Request) -> str | None:
+async def read_idempotency_key(request: Request) -> str | None:
     """The key of a request, if it has one.
 
     Raises:
