@@ -1,7 +1,7 @@
 """Rows in request bodies: one as a JSON object, or many as an array."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +73,10 @@ class Bodies:
             keys = (document[self._key.name] for document in value)
             self._refuse_twice(keys, pointer_to(self._key.name))
             return documents
-        return self._one(text, value, self._schemas.patch)
+        found = self._one(text, value, self._schemas.patch)
+        # The rows' constraint says so too, but there may be no row.
+        _refuse(self._unlisted(value))
+        return found
 
     async def keys(self, request: Request, _subject: Subject) -> Documents | None:
         """Keys of many rows; None where there is no body."""
@@ -124,6 +127,13 @@ class Bodies:
             detail = f"{self._key.title} cannot be {words}: the API uses this word."
             return (Fault(detail, pointer_to(self._key.name)),)
         return ()
+
+    def _unlisted(self, document: dict[str, Any]) -> Iterator[Fault]:
+        for name, value in document.items():
+            column = self._entity.columns_by_name[name]
+            if column.enum and value is not None and value not in column.enum:
+                options = ", ".join(map(str, column.enum))
+                yield Fault(f"{column.title} is one of {options}.", pointer_to(name))
 
     def _refuse_twice(self, keys: Iterable[object], pointer: str | None = None) -> None:
         seen: dict[str, int] = {}

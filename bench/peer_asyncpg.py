@@ -14,17 +14,14 @@ from uuid import UUID
 
 import asyncpg
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
-from fastapi.security import OAuth2PasswordBearer
 from pydantic import BaseModel
 
-from api.errors import Problem
 from api.filters import Filter
 from api.listing import Listing, Sort
 from api.proposal import warnings_of
 from api.query import plan_of
-from api.security import Tokens
-from api.users import USER_BY_ID
 from assay.catalog import read_catalog
+from bench.peer_token import UserId
 
 ENTITY = read_catalog(Path(os.environ["BENCH_MANIFEST"])).entities["metabolites"]
 PLAN = plan_of(ENTITY)
@@ -40,7 +37,7 @@ PAGE, _ = Listing(
     counting=None,
 ).page(ENTITY.columns, {})
 WARNINGS = warnings_of(ENTITY)
-TOKENS = Tokens(os.environ["ASSAY_SECRET"])
+USER = "select username, role from auth.users where user_id = $1 and is_active"
 
 
 class Metabolite(BaseModel):
@@ -60,7 +57,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(lifespan=lifespan)
-bearer = OAuth2PasswordBearer(tokenUrl="login")
 
 
 async def connect(request: Request) -> AsyncIterator[Any]:
@@ -71,13 +67,8 @@ async def connect(request: Request) -> AsyncIterator[Any]:
 Connection = Annotated[Any, Depends(connect)]
 
 
-async def current_user(
-    token: Annotated[str, Depends(bearer)], connection: Connection
-) -> asyncpg.Record:
-    try:
-        user = await connection.fetchrow(USER_BY_ID, TOKENS.read(token))
-    except Problem:
-        raise HTTPException(401) from None
+async def current_user(user_id: UserId, connection: Connection) -> asyncpg.Record:
+    user = await connection.fetchrow(USER, user_id)
     if user is None:
         raise HTTPException(401)
     return user

@@ -11,17 +11,14 @@ from typing import Annotated
 from uuid import UUID
 
 from fastapi import Depends, FastAPI, HTTPException
-from fastapi.security import OAuth2PasswordBearer
 from fastcrud import FastCRUD, crud_router
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ARRAY, Text
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from api.errors import Problem
-from api.security import Tokens
+from bench.peer_token import UserId
 
-TOKENS = Tokens(os.environ["ASSAY_SECRET"])
 engine = create_async_engine(
     os.environ["DATABASE_URL"].replace("postgresql://", "postgresql+asyncpg://")
 )
@@ -84,16 +81,12 @@ async def get_session() -> AsyncIterator[AsyncSession]:
 
 
 users = FastCRUD(User)
-bearer = OAuth2PasswordBearer(tokenUrl="login")
 
 
 async def current_user(
-    token: Annotated[str, Depends(bearer)], session: Annotated[AsyncSession, Depends(get_session)]
+    user_id: UserId, session: Annotated[AsyncSession, Depends(get_session)]
 ) -> None:
-    try:
-        user = await users.get(session, user_id=TOKENS.read(token), is_active=True)
-    except Problem:
-        raise HTTPException(401) from None
+    user = await users.get(session, user_id=user_id, is_active=True)
     if user is None:
         raise HTTPException(401)
 

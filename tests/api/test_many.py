@@ -177,6 +177,15 @@ async def test_what_a_filter_finds_is_changed(
     assert database.execute(journal).fetchone() == {"n": 4}
 
 
+async def test_a_word_that_is_no_option_is_refused_where_no_row_is_found(
+    editor: httpx.AsyncClient,
+) -> None:
+    response = await editor.patch(f"{GEMS}?label=nowhere", json={"state": "heavy"})
+    assert response.status_code == 422
+    (fault,) = response.json()["errors"]
+    assert fault == {"detail": "State is one of weighed, unweighed.", "pointer": "#/state"}
+
+
 async def test_a_filter_whose_rows_break_a_rule_changes_none(
     editor: httpx.AsyncClient, database: Database
 ) -> None:
