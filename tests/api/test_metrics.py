@@ -1,6 +1,7 @@
 """What Prometheus reads."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ from api.security import Tokens
 from assay.settings import Settings
 from tests.api.conftest import GEMS, client_of
 from tests.api.test_envelope import served, until_waiting
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.anyio
 
@@ -82,6 +84,17 @@ async def test_what_goes_on_is_seen(
     assert number(later, "assay_requests_in_flight") == 1
     assert number(later, connections, pool="readers", state="used") == 0
     assert number(later, connections, pool="readers", state="idle") >= 2
+
+
+async def test_every_metric_is_in_the_documentation(app: FastAPI) -> None:
+    """And nothing else is."""
+    async with client_of(app) as client:
+        await client.get("/live")
+        page = (await client.get("/metrics")).text
+    found = set(re.findall(r"^# TYPE (assay_\w+) ", page, flags=re.MULTILINE))
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `(assay_\w+)`", text, flags=re.MULTILINE))
+    assert documented == found
 
 
 async def test_files_are_counted_by_their_type(app: FastAPI) -> None:
