@@ -7,6 +7,7 @@ import uvicorn
 
 from api.app import create_app
 from api.builds import SHUTDOWN_SECONDS, Builder
+from api.protocol import BoundedProtocol
 from assay.logs import configuration
 from assay.settings import Settings
 
@@ -39,6 +40,8 @@ def serve_project(settings: Settings) -> None:
         app,
         host=settings.host,
         port=settings.port,
+        http=BoundedProtocol,
+        ws="none",
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
