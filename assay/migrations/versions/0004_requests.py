@@ -44,6 +44,13 @@ grant select, insert, update, delete on tables to assay_api;
 alter default privileges in schema curated, auth
 grant usage on sequences to assay_api;
 
+---------- accounts: what is less than nothing would make any sum right
+
+alter table journal.accounts
+add constraint nothing_is_negative check (
+    least(rows, new, changed, unchanged, superseded, duplicates, rejected) >= 0
+) not valid;
+
 ---------- requests that may be sent again
 
 -- What a request with an Idempotency-Key was answered; kept for a day.
