@@ -12,6 +12,9 @@ from pyarrow import parquet
 from api.cells import Cell
 from api.schemas import base_type
 
+# Arrow's own allocator keeps what was freed for each thread.
+pa.set_memory_pool(pa.system_memory_pool())
+
 _ARROW_TYPES = {
     "smallint": pa.int16(),
     "integer": pa.int32(),
