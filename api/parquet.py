@@ -53,6 +53,8 @@ class Parquet:
             ),
         )
         self._writer.write_table(table)
+        del table
+        pa.default_memory_pool().release_unused()
         return self._sink.taken()
 
     def rest(self) -> Iterator[bytes]:
