@@ -14,6 +14,9 @@ from api.schemas import base_type
 
 # Arrow's own allocator keeps what was freed for each thread.
 pa.set_memory_pool(pa.system_memory_pool())
+# Blocks are made in one thread; each of Arrow's would have memory of its own.
+pa.set_cpu_count(1)
+pa.set_io_thread_count(1)
 
 _ARROW_TYPES = {
     "smallint": pa.int16(),
