@@ -25,7 +25,7 @@ from api.sheets import Sheet
 
 STALL_SECONDS = 30.0
 """A client that takes nothing for so long is given up."""
-_BLOCK = 2 << 20
+_BLOCK = 128 << 10
 """Bytes of CSV that become one row group, or rows of a sheet."""
 _CSV: dict[str, Any] = {"format": "csv"}
 # JSON has none of these characters, so COPY changes nothing in it.

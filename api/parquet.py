@@ -12,6 +12,12 @@ from pyarrow import parquet
 from api.cells import Cell
 from api.schemas import base_type
 
+# Arrow's own allocator keeps what was freed for each thread.
+pa.set_memory_pool(pa.system_memory_pool())
+# Blocks are made in one thread; each of Arrow's would have memory of its own.
+pa.set_cpu_count(1)
+pa.set_io_thread_count(1)
+
 _ARROW_TYPES = {
     "smallint": pa.int16(),
     "integer": pa.int32(),
@@ -50,6 +56,8 @@ class Parquet:
             ),
         )
         self._writer.write_table(table)
+        del table
+        pa.default_memory_pool().release_unused()
         return self._sink.taken()
 
     def rest(self) -> Iterator[bytes]:
