@@ -126,7 +126,10 @@ def as_text(parameter: str, column: Column, adapter: TypeAdapter[Any], text: str
         judged = adapter.validate_python(value)
         if "\0" in text.encode().decode():  # which fails for half of a surrogate pair
             raise ValueError  # noqa: TRY301 - it is refused like the others
-    except (Problem, ValueError):
+        if base_type(column.data_type) == "timestamptz":
+            # PostgreSQL reads no offset of 16 hours or more; RFC 3339 has them.
+            return str(judged.astimezone(UTC).isoformat())
+    except (OverflowError, Problem, ValueError):
         refuse(parameter, f"{column.title} has a wrong value.")
     # 3.0 is a whole number in JSON, but PostgreSQL's integers do not read it
     return str(judged) if is_whole(column.data_type) else text

@@ -74,6 +74,7 @@ class Bodies:
             self._refuse_twice(keys, pointer_to(self._key.name))
             return documents
         found = self._one(text, value, self._schemas.patch)
+        assert isinstance(value, dict)  # noqa: S101 - it was judged
         # The rows' constraint says so too, but there may be no row.
         _refuse(self._unlisted(value))
         return found

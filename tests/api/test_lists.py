@@ -66,6 +66,14 @@ async def test_a_cursor_belongs_to_its_sort(reader: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.usefixtures("gems")
+async def test_a_time_may_have_any_offset(reader: httpx.AsyncClient) -> None:
+    """RFC 3339 goes to 23:59; PostgreSQL by itself reads less than 16 hours."""
+    assert await labels(reader, "sold_at__lt=0305-11-20T10:39:10-18:26") == []
+    response = await reader.get(f"{GEMS}?sold_at__lt=9999-12-31T23:59:59-18:26")
+    assert response.json()["errors"][0]["parameter"] == "sold_at__lt"
+
+
+@pytest.mark.usefixtures("gems")
 async def test_the_other_way_round_decides_nothing_more(reader: httpx.AsyncClient) -> None:
     """As in SQL; the schema of `sort` cannot refuse it either."""
     names = ["Blue Moon of Josephine", "Hope", "Koh-i-Noor"]
