@@ -108,10 +108,12 @@ async def test_files_are_counted_by_their_type(app: FastAPI) -> None:
         for accept, status in (("text/csv", 200), ("*/*", 200), ("text/html", 406)):
             answer = await client.get("/rows.csv", headers={"Accept": accept})
             assert answer.status_code == status
+        chosen = await client.get("/rows.csv?format=csv", headers={"Accept": "text/html"})
+        assert chosen.status_code == 200
         await client.get("/docs")
         await client.get("/live")
         found = await numbers(client)
     name = "assay_exports_total"
     assert {labels: value for (other, labels), value in found.items() if other == name} == {
-        frozenset({("media_type", "text/csv")}): 2
+        frozenset({("media_type", "text/csv")}): 3
     }
