@@ -138,15 +138,9 @@ class Envelope:
     def _add_headers(
         self, exchange: _Exchange, asked: dict[bytes, bytes], headers: MutableHeaders
     ) -> None:
-<<<<<<< HEAD
         given = {name for name, _ in headers.raw}
         headers.raw.extend(pair for pair in _RAW_HEADERS if pair[0] not in given)
-        if exchange.scope["scheme"] == "https":
-=======
-        for name, value in HEADERS.items():
-            headers.setdefault(name, value)
         if exchange.scope.get("scheme") == "https":
->>>>>>> 1b66a8e (fix(api): ASGI leaves the scheme out where it is http)
             headers["Strict-Transport-Security"] = _HSTS
         for name, value in self._cors.headers(asked).items():
             headers.append(name, value)

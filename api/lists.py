@@ -17,6 +17,7 @@ from api.exports import Export
 from api.filters import Filter, Values, documented_filters
 from api.formats import FILES
 from api.idempotency import HEADER, Once, read_idempotency_key, sha256_of
+from api.limits import take
 from api.listing import Listing
 from api.parameters import documented_listing, expandable
 from api.preconditions import DOCUMENTED_ETAG, tag_of
@@ -61,6 +62,7 @@ def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> Rou
     ) -> Response:
         plans.check(caller, listing.named)
         if listing.format != "json":
+            take(request, "exports", str(caller.user_id))
             return _export(resource, listing, caller, database)
         expanded = {column.name: targets[column.name] for column in listing.expanded}
         for target in expanded.values():

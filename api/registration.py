@@ -41,6 +41,7 @@ class NewUser(Body):
 def router_of(scopes: Scopes, tokens: Tokens, *, open_registration: bool) -> APIRouter:
     """The endpoint; `open_registration` lets anybody become a reader."""
     router = APIRouter(prefix=PREFIX, tags=["Users"])
+    role: Role = "admin"
 
     async def asked(request: Request, token: BearerToken) -> NewUser:
         if token:
@@ -57,8 +58,8 @@ def router_of(scopes: Scopes, tokens: Tokens, *, open_registration: bool) -> API
         if not token:
             return None
         caller = await authenticated(database, tokens.read(token))
-        if caller.role != "admin":
-            await refuse(request, database, caller, "This takes the role admin.")
+        if caller.role != role:
+            await refuse(request, database, caller, f"This takes the role {role}.")
         return caller
 
     @router.post(

@@ -10,6 +10,7 @@ from api.database import Database, Pool
 from api.errors import Problem, documented
 from api.exports import Export
 from api.formats import WORKBOOK
+from api.limits import take
 from api.loads import ID_TYPE, PARAMETER, Reports, Visible, asked_load, read_load_id
 from api.resource import PREFIX, READING, answer, found
 from api.router import Router
@@ -90,6 +91,7 @@ def router_of(catalog: Catalog, reports: Reports) -> Router:
         database: Pool,
     ) -> Response:
         source = await source_of(request, database, load_id, caller)
+        take(request, "exports", str(caller.user_id))
         return Export(
             database,
             f"rejected-{load_id}",
