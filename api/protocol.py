@@ -30,15 +30,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._is_head and self._timer is None:
             self._begin_head()
+        # Before it is read: what completes a head sets it back, a body in the same data too.
+        self._received += len(data)
         super().data_received(data)
-        if self._is_head:
-            self._received += len(data)
-            if self._received > MAX_HEAD and not self.transport.is_closing():
-                self.send_400_response("The head of the request is too large.")
+        if self._is_head and self._received > MAX_HEAD and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too large.")
 
     def on_headers_complete(self) -> None:
         self._end_head()
         self._is_head = False
+        self._received = 0
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:

@@ -179,7 +179,7 @@ def _type(schema: Document) -> str:
     bounds = (schema.get("minimum"), schema.get("maximum"))
     if None not in bounds:
         kind += " {} to {}".format(*bounds)
-    if "enum" in schema:
+    if "enum" in schema and not set(schema["enum"]) & set(CATALOG.source_tables):
         kind = " or ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("default"):
         kind += f", else {schema['default']}"

@@ -207,13 +207,13 @@ async def test_the_check_of_the_user_is_one_query(
 ) -> None:
     """It is measured against a bare endpoint."""
     asked = []
-    fetch_row = app.state.database.fetch_row
+    fetch = app.state.database.fetch
 
     async def counting(sql: str, *values: object) -> Any:
         asked.append(sql)
-        return await fetch_row(sql, *values)
+        return await fetch(sql, *values)
 
-    monkeypatch.setattr(app.state.database, "fetch_row", counting)
+    monkeypatch.setattr(app.state.database, "fetch", counting)
     assert (await reader.get(GEMS)).status_code == 200
     assert len([sql for sql in asked if "auth." in sql]) == 1
     assert len(asked) == 2

@@ -203,7 +203,7 @@ async def test_b45_more_requests_than_it_can_answer_are_503(
             lock.execute("lock table curated.gems in access exclusive mode")
             waiting = [asyncio.create_task(client.get(GEMS)) for _ in range(2)]
             await until_waiting(database_url, 2)
-            assert_shape(await client.get("/api/v1/auth/me"), 503)
+            assert_shape(await client.get("/api/v1/users/me"), 503)
             answer = await client.get(GEMS)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
             assert (await client.get("/live")).status_code == 200

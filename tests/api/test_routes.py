@@ -158,7 +158,7 @@ async def test_delete_removes_the_row_and_answers_nothing(editor: httpx.AsyncCli
     assert (await editor.get(url)).status_code == 404
 
 
-async def test_each_write_is_journaled_with_both_images(
+async def test_b47_each_write_is_journaled_with_both_images(
     editor: httpx.AsyncClient, database: Database
 ) -> None:
     """The journal's images are the whole rows, to the digit."""

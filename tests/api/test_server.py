@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 
 import httpx
@@ -162,6 +163,19 @@ def test_b31_a_chunked_body_is_refused_while_it_streams_in(
         assert httpx.get(f"{server.url}/ready").status_code == 200
 
 
+def test_b31_a_body_beside_its_head_is_no_head(tmp_path: Path, database_url: str) -> None:
+    """However much of it comes at once: what is bounded is what comes before."""
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    with serving(tmp_path, database_url, ASSAY) as server:
+        # It sends both at once.
+        connection = HTTPConnection(server.url.removeprefix("http://"))
+        for _ in "12":
+            connection.request("POST", LOGIN, b"username=a&password=" + b"x" * 200_000, headers)
+            answer = connection.getresponse()
+            assert (answer.status, answer.read()[:1]) == (422, b"{")
+        connection.close()
+
+
 def test_b45_connections_are_bounded_too(tmp_path: Path, database_url: str) -> None:
     """Those that say nothing keep others out, and are no more than eight times the requests."""
     with serving(tmp_path, database_url, ASSAY, MAX_REQUESTS="1") as server:
@@ -187,7 +201,7 @@ def test_the_log_has_one_line_per_request(
     ):
         token = log_in(client).json()["access_token"]
         headers = {"Authorization": f"Bearer {token}", "X-Request-ID": "the-last"}
-        assert client.get("/api/v1/auth/me?sensitive=1", headers=headers).status_code == 422
+        assert client.get("/api/v1/users/me?sensitive=1", headers=headers).status_code == 422
         client.get("/sensitive%0Aforged")
         with socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2]))) as raw:
             raw.sendall(b"no HTTP at all\r\n\r\n")
@@ -202,7 +216,7 @@ def test_the_log_has_one_line_per_request(
         (line,) = [line for line in read if line.get("request_id") == "the-last"]
         assert (line["logger"], line["route"], line["status"], line["method"]) == (
             "api.access",
-            "/api/v1/auth/me",
+            "/api/v1/users/me",
             422,
             "GET",
         )
@@ -210,5 +224,5 @@ def test_the_log_has_one_line_per_request(
     else:
         (said,) = [line for line in lines if "request_id=the-last" in line]
         assert " info api.access: answered " in said
-        assert "route=/api/v1/auth/me status=422" in said
+        assert "route=/api/v1/users/me status=422" in said
         assert any(" warning uvicorn.error: Invalid HTTP request" in line for line in lines)
