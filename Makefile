@@ -7,7 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-long lint bench lock clean
+.PHONY: run test test-long docs lint bench lock clean
 
 run: .venv/.runtime
 	@$(BIN)/assay up $(FILES)
@@ -15,7 +15,12 @@ run: .venv/.runtime
 test: .venv/.development
 	@$(BIN)/python -m pytest
 
-# All of it, with the tests that take minutes: HISTORIES=1000, SEED=1.
+# What is made of the project: the kept OpenAPI document, and the lists in docs/; tests compare them.
+docs: .venv/.development
+	@$(BIN)/python -m tests.contract
+	$(BIN)/python -m tests.api.reference
+
+# All of it, with the tests that take minutes: HISTORIES=1000, SECONDS=300, SEED=1.
 test-long: .venv/.development
 	@$(BIN)/python -m pytest -m "long or not long"
 

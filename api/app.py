@@ -1,27 +1,55 @@
 """Puts the application together: `uvicorn api.app:app` makes it for the project it runs in."""
 
-from collections.abc import AsyncIterator
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from api import history, loads, pages, routes, sessions, uploads
+from api import (
+    accounts,
+    history,
+    lists,
+    loads,
+    pages,
+    profile,
+    registration,
+    rejected,
+    rows,
+    sessions,
+    templates,
+    uploads,
+)
+from api.accept import check_accept
 from api.builds import Builder
+from api.cors import Cors
 from api.database import Database
 from api.envelope import Envelope
-from api.errors import SCHEMA, problem_of, respond
+from api.errors import SCHEMA, documented, problem_of, respond
 from api.forms import remove_left_over
+from api.limits import Limits
+from api.metrics import Metrics
+from api.passwords import THREADS, warm_up
+from api.people import Scopes
+from api.resource import Resource
 from api.schemas import schemas_of
-from api.security import Tokens
-from api.users import warm_up
+from api.tokens import Tokens
 from assay.catalog import Catalog, read_catalog
 from assay.database import database_url
-from assay.settings import Settings, read_settings
+from assay.settings import (
+    UNSAFE_SETTINGS,
+    Settings,
+    UnsafeSettingsError,
+    check_production,
+    read_settings,
+)
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
@@ -39,15 +67,17 @@ def create_app(
     Raises:
         CatalogError: There is no manifest, or it has what the API cannot serve.
         ValueError: There is no ASSAY_SECRET, or it is too short.
+        UnsafeSettingsError: They do not do for production.
     """
+    check_production(settings)
     if settings.assay_secret is None:
         raise ValueError("ASSAY_SECRET is not set: the API cannot sign access tokens without it.")
-    tokens = Tokens(settings.assay_secret.get_secret_value())
+    tokens = Tokens(settings.assay_secret.get_secret_value(), settings.keys_file)
     served = read_catalog(settings.manifest)
     catalog = catalog or served
     database = Database(database_url(settings))
     builder = Builder(settings)
-    reports = loads.Reports(catalog)
+    metrics = Metrics(database, builder)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -67,21 +97,21 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(check_accept)],
+        responses=documented(406, 408, 429),
     )
     app.state.database = database
     app.state.builder = builder
     app.state.tokens = tokens
-    for entity in catalog.served:
-        schemas = schemas_of(entity)
-        # first, since `/{key}` would take `/changes` too
-        app.include_router(history.router_of(entity, schemas))
-        app.include_router(routes.router_of(entity, schemas))
-        if entity.source_tables:
-            app.include_router(uploads.router_of(entity, reports, settings.max_upload_mb))
-    app.include_router(loads.router_of(catalog, reports))
-    app.include_router(sessions.router_of(tokens))
-    app.include_router(pages.health_router(pages.Manifest(settings.manifest, served)))
-    app.include_router(pages.documents_router(settings.project))
+    app.state.limits = Limits(settings)
+    app.state.settings = settings
+    app.state.password_turns = asyncio.Semaphore(THREADS)
+    for router in (
+        *_routers(settings, catalog, tokens),
+        pages.health_router(pages.Manifest(settings.manifest, served)),
+        pages.documents_router(settings.project, metrics),
+    ):
+        app.include_router(router)
 
     async def handle(request: Request, error: Exception) -> Response:
         problem = problem_of(error, catalog)
@@ -91,15 +121,51 @@ def create_app(
 
     app.add_exception_handler(HTTPException, handle)
     app.add_exception_handler(RequestValidationError, handle)
-    app.add_middleware(Envelope, catalog=catalog)
+    app.add_middleware(
+        Envelope,
+        catalog=catalog,
+        metrics=metrics,
+        cors=Cors(settings.cors_origins),
+        max_requests=settings.max_requests,
+    )
+    if settings.trusted_proxies:
+        proxies = [str(network) for network in settings.trusted_proxies]
+        app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _routers(settings: Settings, catalog: Catalog, tokens: Tokens) -> Iterator[APIRouter]:
+    """In the order in which paths are looked for: what has a name comes before what takes any."""
+    reports = loads.Reports(catalog)
+    resources = {
+        entity.name: Resource(entity, catalog, schemas_of(entity)) for entity in catalog.served
+    }
+    for resource in resources.values():
+        yield lists.reading_router_of(resource, resources)
+        yield lists.writing_router_of(resource)
+        yield history.router_of(resource)
+        if resource.entity.source_tables:
+            yield templates.router_of(resource)
+            yield uploads.router_of(resource.entity, reports, settings.max_upload_mb)
+        yield rows.router_of(resource)
+    yield loads.router_of(catalog, reports)
+    yield rejected.router_of(catalog, reports)
+    yield sessions.router_of(tokens)
+    scopes = Scopes(catalog)
+    yield registration.router_of(scopes, tokens, open_registration=settings.open_registration)
+    yield profile.router_of()
+    yield accounts.router_of(scopes)
 
 
 def __getattr__(name: str) -> FastAPI:
     """Make `app` when uvicorn asks for it, not when a test imports `create_app`."""
     if name == "app":
-        return create_app(read_settings(), warm=True)
+        try:
+            return create_app(read_settings(), warm=True)
+        except UnsafeSettingsError as error:
+            sys.stderr.write(f"assay: {error}\n")
+            raise SystemExit(UNSAFE_SETTINGS) from None
     raise AttributeError(name)
 
 

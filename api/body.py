@@ -1,22 +1,57 @@
 """Reads request bodies: bounded while they stream in, and JSON without its ambiguities."""
 
+import asyncio
 import json
+import time
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from fastapi import Request
+from starlette.types import Message, Receive
 
 from api.errors import Fault, Problem, invalid, pointer_to
 
 MAX_BYTES = 1 << 20
+MAX_BYTES_OF_LIST = 16 << 20
 _MAX_DEPTH = 64
+_SPACE = 1000
+"""Bytes in which a list has to begin."""
+PATIENCE_SECONDS = 30.0
+SLOWEST = 10_000
+"""Bytes a second: a body has its 30 seconds, and one more for each of these."""
 # Python refuses to read a longer number as an int; Decimal reads it exactly, in linear time.
 _INT_DIGITS = 100
 
 
-async def read_body(request: Request, *media_types: str) -> str:
-    """The body as text.
+def in_time(receive: Receive) -> Receive:
+    """`receive`, which waits no longer for a body than it is worth.
+
+    It raises `Problem` 408.
+    """
+    deadline: float | None = None
+    is_whole = False
+
+    async def receive_in_time() -> Message:
+        nonlocal deadline, is_whole
+        # Then it only waits for the client to go away.
+        if is_whole:
+            return await receive()
+        deadline = deadline or time.monotonic() + PATIENCE_SECONDS
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                message = await receive()
+        except TimeoutError:
+            raise Problem(408) from None
+        is_whole = not message.get("more_body", False)
+        deadline += len(message.get("body", b"")) / SLOWEST
+        return message
+
+    return receive_in_time
+
+
+async def read_body(request: Request, *media_types: str, lists: bool = False) -> str:
+    """The body as text; where it may be a JSON array, that may be longer than an object.
 
     Raises:
         Problem: 415, 413, or 422 where it is not UTF-8.
@@ -27,8 +62,10 @@ async def read_body(request: Request, *media_types: str) -> str:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BYTES:
-            raise Problem(413, f"The body is larger than {MAX_BYTES:,} bytes.")
+        is_list = lists and body[:_SPACE].lstrip()[:1] == b"["
+        most = MAX_BYTES_OF_LIST if is_list else MAX_BYTES
+        if len(body) > most:
+            raise Problem(413, f"The body is larger than {most:,} bytes.")
     try:
         return body.decode()
     except UnicodeDecodeError as error:

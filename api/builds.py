@@ -125,7 +125,7 @@ class Builder:
         assert self._ends_at is not None  # noqa: S101 - it began
         process = self._process
         if process and process.returncode is None:
-            assert process.stdin  # noqa: S101 - it was asked for
+            assert process.stdin  # noqa: S101 - both were asked for
             process.stdin.close()
             if not await _ends(process, self._ends_at - time.monotonic()):
                 with suppress(ProcessLookupError):
@@ -133,6 +133,11 @@ class Builder:
                 if not await _ends(process, _TERMINATION_SECONDS):
                     await _kill(process)
         await asyncio.gather(*self._tasks)
+
+    @property
+    def waiting(self) -> int:
+        """Jobs that are not begun."""
+        return len(self._waiting)
 
     @property
     def _is_closing(self) -> bool:
@@ -229,7 +234,7 @@ async def _ends(process: Process, seconds: float) -> bool:
     return False
 
 
-def _builder_of(request: Request) -> Builder:
+async def _builder_of(request: Request) -> Builder:
     return cast("Builder", request.app.state.builder)
 
 

@@ -13,26 +13,33 @@ from pydantic import TypeAdapter
 
 from api.body import parse_json
 from api.errors import Fault, Problem, invalid
-from api.schemas import base_type, type_adapter
+from api.schemas import base_type, is_whole, type_adapter
 from assay.catalog import Column
 
 MAX_LIMIT = 200
-_DEFAULT_LIMIT = 50
+DEFAULT_LIMIT = 50
 _IN_QUOTES = ("text", "uuid", "date", "timestamptz")
 
 
 def limit_up_to(maximum: int) -> Any:  # noqa: ANN401 - so FastAPI types it
     """Text, and judged by `read_page`: FastAPI would go on to the next dependency after a fault."""
-    schema = {"type": "integer", "minimum": 1, "maximum": maximum, "default": _DEFAULT_LIMIT}
+    schema = {"type": "integer", "minimum": 1, "maximum": maximum, "default": DEFAULT_LIMIT}
     return Query(
-        default_factory=lambda: str(_DEFAULT_LIMIT),
+        default_factory=lambda: str(DEFAULT_LIMIT),
         description="Rows on a page.",
         json_schema_extra=schema,
     )
 
 
 Limit = Annotated[str, limit_up_to(MAX_LIMIT)]
-Cursor = Annotated[str, Query(description="`next` of the page before; empty for the first page.")]
+CURSOR = {"format": "cursor"}
+Cursor = Annotated[
+    str,
+    Query(
+        description="`next` of the page before; empty for the first page.",
+        json_schema_extra=CURSOR,
+    ),
+]
 
 
 VERSION = type_adapter("bigint")
@@ -62,20 +69,31 @@ def read_page(  # noqa: PLR0913 - a page has these parts
         Problem: 422.
     """
     check_parameters(request, "limit", name)
+    return Page(read_limit(limit, maximum), read_position(name, cursor, types) if cursor else ())
+
+
+def read_limit(limit: str, maximum: int = MAX_LIMIT) -> int:
+    """Raises `Problem` 422."""
     if not re.fullmatch("[0-9]{1,5}", limit) or not 1 <= int(limit) <= maximum:
         refuse("limit", f"The limit is a whole number from 1 to {maximum}.")
-    return Page(int(limit), _after(name, cursor, types) if cursor else ())
+    return int(limit)
 
 
 def check_parameters(request: Request, *known: str) -> None:
     """Raises `Problem` 422 for a parameter in the query that is unknown or there twice."""
-    seen: set[str] = set()
-    for name, _ in request.query_params.multi_items():
+    for name in read_parameters(request):
         if name not in known:
             refuse(name, "There is no such parameter.")
-        if name in seen:
+
+
+def read_parameters(request: Request) -> dict[str, str]:
+    """Raises `Problem` 422 for a parameter in the query that is there twice."""
+    parameters: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in parameters:
             refuse(name, "This parameter is there twice.")
-        seen.add(name)
+        parameters[name] = value
+    return parameters
 
 
 def page_body(items: str, last: str | None) -> bytes:
@@ -94,14 +112,27 @@ def read_key(column: Column, adapter: TypeAdapter[Any], text: str) -> str:
     Raises:
         Problem: 422 where it cannot be a value of the column.
     """
+    return as_text("key", column, adapter, text)
+
+
+def as_text(parameter: str, column: Column, adapter: TypeAdapter[Any], text: str) -> str:
+    """A value in a URL, as text for PostgreSQL; the adapter is the column's.
+
+    Raises:
+        Problem: 422 where it cannot be a value of the column.
+    """
     try:
         value = text if base_type(column.data_type) in _IN_QUOTES else parse_json(text)
-        adapter.validate_python(value)
+        judged = adapter.validate_python(value)
         if "\0" in text.encode().decode():  # which fails for half of a surrogate pair
             raise ValueError  # noqa: TRY301 - it is refused like the others
-    except (Problem, ValueError):
-        refuse("key", f"{column.title} has a wrong value.")
-    return text
+        if base_type(column.data_type) == "timestamptz":
+            # PostgreSQL reads no offset of 16 hours or more; RFC 3339 has them.
+            return str(judged.astimezone(UTC).isoformat())
+    except (OverflowError, Problem, ValueError):
+        refuse(parameter, f"{column.title} has a wrong value.")
+    # 3.0 is a whole number in JSON, but PostgreSQL's integers do not read it
+    return str(judged) if is_whole(column.data_type) else text
 
 
 def read_moment(parameter: str, text: str) -> str:
@@ -121,7 +152,14 @@ def read_moment(parameter: str, text: str) -> str:
         )
 
 
-def _after(name: str, cursor: str, types: Collection[TypeAdapter[Any]]) -> tuple[str | None, ...]:
+def read_position(
+    name: str, cursor: str, types: Collection[TypeAdapter[Any]]
+) -> tuple[str | None, ...]:
+    """The values in a cursor, as text.
+
+    Raises:
+        Problem: 422 where they are not of these types.
+    """
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
         values = parse_json(urlsafe_b64decode(padded).decode())

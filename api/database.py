@@ -1,7 +1,8 @@
-"""The pool of connections: the only module that talks to PostgreSQL, one statement at a time.
+"""The pools of connections: the only module that talks to PostgreSQL, one statement at a time.
 
-Every unit of work is one SQL statement, so PostgreSQL makes it whole or not at all and no
-transaction is opened here. Should one be needed, open it here and only as
+What reads does so in read-only transactions, and has connections that no writer can hold. Every
+unit of work is one SQL statement, so PostgreSQL makes it whole or not at all and no transaction is
+opened for it, but for exports, which set a timeout of their own. It is opened here and only as
 
     async with pool.connection() as c: async with c.raw_connection.transaction(): ...
 
@@ -13,8 +14,9 @@ import logging
 import random
 import time
 from collections import defaultdict
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 import asyncpg
 import databases
@@ -22,18 +24,22 @@ from fastapi import Depends, Request
 
 from api.errors import Problem
 
-MAX_SIZE = 10
-# A writer may wait for the lock of its table, for as long as a build holds it, and has a
-# connection meanwhile: so some are kept for writers of other tables, and some for readers.
-MAX_WRITERS_OF_TABLE = 4
+MAX_READERS = 8
 MAX_WRITERS = 8
+# A writer may wait for the lock of its table, for as long as a build holds it, and has a
+# connection meanwhile: so some are kept for writers of other tables.
+MAX_WRITERS_OF_TABLE = 4
 ACQUIRE_SECONDS = 5.0
 LOCK_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 # The server's own timeout comes first; this one is for a server that is stopped, not slow.
 COMMAND_SECONDS = 15.0
+MAX_EXPORTS = 2
+EXPORT_SECONDS = 600.0
 SERVER_SETTINGS = {
     "application_name": "assay api",
+    # Made by a migration: it may change rows, but no table.
+    "role": "assay_api",
     "timezone": "UTC",
     "search_path": "public",
     "jit": "off",
@@ -53,81 +59,160 @@ _log = logging.getLogger(__name__)
 
 
 class Database:
-    """A pool that opens its connections on demand, so it can start before PostgreSQL does.
+    """Pools that open their connections on demand, so they can start before PostgreSQL does.
 
     All methods raise `asyncpg.PostgresError` for what PostgreSQL refuses, and `Problem` (503, 504)
     where it does not answer.
     """
 
-    def __init__(self, url: str, max_size: int = MAX_SIZE, **server_settings: str) -> None:
-        # `databases` would pass on neither `port` nor `sslmode` of the URL's query, and turn a
-        # missing database into an empty name. asyncpg itself reads all of a URL: hence `dsn`.
-        self._pool = databases.Database(
-            "postgresql://",
-            dsn=url,
-            host=None,
-            port=None,
-            user=None,
-            password=None,
-            database=None,
-            min_size=0,
-            max_size=max_size,
-            timeout=CONNECT_SECONDS,
-            command_timeout=COMMAND_SECONDS,
-            reset=_keep,
-            server_settings={**SERVER_SETTINGS, **server_settings},
-        )
-        self._writers = asyncio.Semaphore(MAX_WRITERS)
+    def __init__(
+        self,
+        url: str,
+        max_readers: int = MAX_READERS,
+        max_writers: int = MAX_WRITERS,
+        **server_settings: str,
+    ) -> None:
+        read_only = {"default_transaction_read_only": "on"}
+        self._readers = _pool(url, max_readers, server_settings | read_only)
+        self._writers = _pool(url, max_writers, server_settings)
+        self._exports = asyncio.Semaphore(MAX_EXPORTS)
         self._writers_of_table: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(MAX_WRITERS_OF_TABLE)
         )
 
     async def connect(self) -> None:
-        await self._pool.connect()
+        await self._readers.connect()
+        await self._writers.connect()
 
     async def disconnect(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(COMMAND_SECONDS):
-                await self._pool.disconnect()
+        for pool in (self._readers, self._writers):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(COMMAND_SECONDS):
+                    await pool.disconnect()
+
+    def usage(self) -> dict[str, tuple[int, int]]:
+        """Of each pool, how many of its connections are in use, and how many wait for use."""
+        pools = {"readers": self._readers, "writers": self._writers}
+        return {name: _usage(pool) for name, pool in pools.items() if pool.is_connected}
+
+    async def fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
+        """The rows of one statement that only reads."""
+        return await _fetch(self._readers, sql, values)
 
     async def fetch_row(self, sql: str, *values: object) -> asyncpg.Record | None:
-        """The first row of one statement, or none."""
-        for attempt in range(1, _RETRIES + 1):
-            try:
-                return await self._fetch_row(sql, values)
-            except _TRANSIENT:
-                await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter
-        return await self._fetch_row(sql, values)
+        """The first row of one statement that only reads, or none."""
+        return next(iter(await self.fetch(sql, *values)), None)
 
-    async def write_row(self, table: str, sql: str, *values: object) -> asyncpg.Record | None:
-        """As `fetch_row`, for a statement that changes a table and may wait for its lock."""
+    async def stream(
+        self,
+        sql: str,
+        values: tuple[object, ...],
+        output: Callable[[bytes], Coroutine[Any, Any, None]],
+        **options: Any,  # noqa: ANN401 - asyncpg's, of `copy_from_query`
+    ) -> None:
+        """Give the rows of one SELECT to `output` as COPY writes them; no piece ends within a row.
+
+        PostgreSQL waits while `output` does. Whatever that raises ends the statement and is raised.
+        """
+        if self._exports.locked():
+            headers = {"Retry-After": "10"}
+            raise Problem(503, "Enough files are being made: try again soon.", headers=headers)
+        try:
+            async with self._exports, AsyncExitStack() as stack:
+                connection = await _connect(stack, self._readers)
+                await stack.enter_async_context(
+                    connection.raw_connection.transaction(readonly=True)
+                )
+                timeout = f"{EXPORT_SECONDS:.0f}s"
+                await connection.raw_connection.execute(
+                    f"set local statement_timeout = '{timeout}'"
+                )
+                await _copy(connection.raw_connection, sql, values, output, options)
+        except (OSError, asyncpg.InterfaceError) as error:
+            # likewise; also when the connection is cut, which the transaction finds at its end
+            _log.warning("an export lost the database: %r", error)
+            raise Problem(503) from error
+
+    async def write(self, table: str, sql: str, *values: object) -> list[asyncpg.Record]:
+        """The rows of one statement that changes a table and may wait for its lock."""
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(ACQUIRE_SECONDS):
                     await stack.enter_async_context(self._writers_of_table[table])
-                    await stack.enter_async_context(self._writers)
             except TimeoutError as error:
                 raise Problem(503) from error
             begun = time.monotonic()
             try:
-                return await self.fetch_row(sql, *values)
+                return await _fetch(self._writers, sql, values)
             except asyncpg.QueryCanceledError:
                 # Before any timeout, this was a build: it ends statements that wait for its rows
                 # when it needs the table's lock (`lock_curated`). Now the wait is for the lock.
                 if time.monotonic() - begun > LOCK_SECONDS:
                     raise
-                return await self.fetch_row(sql, *values)
+                return await _fetch(self._writers, sql, values)
 
-    async def _fetch_row(self, sql: str, values: tuple[object, ...]) -> asyncpg.Record | None:
+    async def write_row(self, table: str, sql: str, *values: object) -> asyncpg.Record | None:
+        """The first row of such a statement, or none."""
+        return next(iter(await self.write(table, sql, *values)), None)
+
+
+def _pool(url: str, max_size: int, server_settings: dict[str, str]) -> databases.Database:
+    # `databases` would pass on neither `port` nor `sslmode` of the URL's query, and turn a
+    # missing database into an empty name. asyncpg itself reads all of a URL: hence `dsn`.
+    return databases.Database(
+        "postgresql://",
+        dsn=url,
+        host=None,
+        port=None,
+        user=None,
+        password=None,
+        database=None,
+        min_size=0,
+        max_size=max_size,
+        timeout=CONNECT_SECONDS,
+        command_timeout=COMMAND_SECONDS,
+        reset=_keep,
+        server_settings={**SERVER_SETTINGS, **server_settings},
+    )
+
+
+def _usage(pool: databases.Database) -> tuple[int, int]:
+    # `databases` has no public way to its pool.
+    own = cast("asyncpg.Pool[asyncpg.Record]", pool._backend._pool)  # noqa: SLF001
+    return own.get_size() - own.get_idle_size(), own.get_idle_size()
+
+
+async def _fetch(
+    pool: databases.Database, sql: str, values: tuple[object, ...]
+) -> list[asyncpg.Record]:
+    for attempt in range(1, _RETRIES + 1):
         try:
-            async with AsyncExitStack() as stack:
-                async with asyncio.timeout(ACQUIRE_SECONDS):
-                    connection = await stack.enter_async_context(self._pool.connection())
-                return await _answer(connection.raw_connection, sql, values)
-        except (OSError, asyncpg.InterfaceError) as error:
-            # Refused, cut, or all connections are in use; TimeoutError is an OSError.
-            _log.warning("no connection to the database: %r", error)
-            raise Problem(503) from error
+            return await _fetch_once(pool, sql, values)
+        except _TRANSIENT:
+            await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter
+    return await _fetch_once(pool, sql, values)
+
+
+async def _fetch_once(
+    pool: databases.Database, sql: str, values: tuple[object, ...]
+) -> list[asyncpg.Record]:
+    try:
+        async with AsyncExitStack() as stack:
+            connection = await _connect(stack, pool)
+            return await _answer(connection.raw_connection, sql, values)
+    except (OSError, asyncpg.InterfaceError) as error:
+        # Refused, cut, or all connections are in use; TimeoutError is an OSError.
+        _log.warning("no connection to the database: %r", error)
+        raise Problem(503) from error
+
+
+async def _connect(stack: AsyncExitStack, pool: databases.Database) -> "databases.core.Connection":
+    try:
+        async with asyncio.timeout(ACQUIRE_SECONDS):
+            return await stack.enter_async_context(pool.connection())
+    except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError) as error:
+        _log.error("cannot work as %s: %s", SERVER_SETTINGS["role"], error)
+        raise Problem(503, "The database is not prepared: run `assay db upgrade`.") from None
 
 
 async def _keep(_connection: object) -> None:
@@ -139,15 +224,30 @@ async def _keep(_connection: object) -> None:
 
 async def _answer(
     connection: "asyncpg.Connection[asyncpg.Record]", sql: str, values: tuple[object, ...]
-) -> asyncpg.Record | None:
+) -> list[asyncpg.Record]:
     try:
-        return await connection.fetchrow(sql, *values)
+        return await connection.fetch(sql, *values)
     except TimeoutError:
         raise Problem(504) from None
 
 
-def _database_of(request: Request) -> Database:
+async def _copy(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    sql: str,
+    values: tuple[object, ...],
+    output: Callable[[bytes], Coroutine[Any, Any, None]],
+    options: dict[str, Any],
+) -> None:
+    try:
+        await connection.copy_from_query(
+            sql, *values, output=output, timeout=EXPORT_SECONDS, **options
+        )
+    except TimeoutError:
+        raise Problem(504) from None
+
+
+async def database_of(request: Request) -> Database:
     return cast("Database", request.app.state.database)
 
 
-Pool = Annotated[Database, Depends(_database_of)]
+Pool = Annotated[Database, Depends(database_of)]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +17,8 @@ from assay.catalog import Catalog, Entity, Rule
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "2"}
 _AGAIN = (503,)
+_UNREAD = (408, 413)
+"""The rest of the body may still come: with the connection open it would be read for nothing."""
 
 # The longest prefix of an SQLSTATE decides; all others are 500.
 STATUS_OF_SQLSTATE = {
@@ -35,6 +37,7 @@ STATUS_OF_SQLSTATE = {
     "53": 503,  # resources
     "08": 503,  # connection
     "28": 503,  # PostgreSQL does not let us in
+    "AS404": 404,  # ours: a row of a list is not there
     "3D000": 503,  # no such database yet
     "3F000": 503,  # schema, table, column or function are not built yet
     "42P01": 503,
@@ -49,10 +52,15 @@ TITLES = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    406: "Not Acceptable",
+    408: "Request Timeout",
     409: "Conflict",
+    412: "Precondition Failed",
     413: "Content Too Large",
     415: "Unsupported Media Type",
     422: "Unprocessable Content",
+    428: "Precondition Required",
+    429: "Too Many Requests",
     500: "Internal Server Error",
     503: "Service Unavailable",
     504: "Gateway Timeout",
@@ -60,9 +68,14 @@ TITLES = {
 _SENTENCES = {
     404: "There is nothing here.",
     405: "This resource does not take this method.",
+    408: "The body came too slowly.",
+    406: "None of the media types in Accept can be made of this.",
     409: "This contradicts another row.",
+    412: "The row has changed since you read it: read it again.",
     413: "The body is too large.",
     422: "A value does not fit its column.",
+    428: "Send the row's ETag in If-Match, so that you change what you have read; or `*`.",
+    429: "This was tried too often; try again later.",
     500: "Something went wrong here; the log has the cause under this request id.",
     503: "The database is busy or away; try again soon.",
     504: "The database took too long; nothing was changed.",
@@ -104,12 +117,19 @@ class Problem(Exception):  # noqa: N818 - RFC 9457 calls it so
         self.detail = detail or _SENTENCES[status]
         self.errors = errors
         self.headers = dict(headers or (RETRY_AFTER if status in _AGAIN else {}))
+        if status in _UNREAD:
+            self.headers["Connection"] = "close"
 
 
 def pointer_to(name: str) -> str:
     """Of a member of the body (RFC 6901, 6)."""
     escaped = name.replace("~", "~0").replace("/", "~1")
     return "#/" + quote(escaped, safe="~!$&'()*+,;=:@", errors="replace")
+
+
+def in_item(fault: Fault, place: int) -> Fault:
+    """The fault of a document that stands in a list, at this place from 0 on."""
+    return replace(fault, pointer=f"#/{place}{(fault.pointer or '#').removeprefix('#')}")
 
 
 def fault_of_rule(rule: Rule) -> Fault:
@@ -138,8 +158,33 @@ def problem_of(error: BaseException, catalog: Catalog) -> Problem:
     return Problem(500)
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """What PostgreSQL says of a statement that it refuses; the names are asyncpg's."""
+
+    sqlstate: str
+    schema_name: str | None = None
+    table_name: str | None = None
+    column_name: str | None = None
+    constraint_name: str | None = None
+
+
 def _problem_of_postgres(error: asyncpg.PostgresError, catalog: Catalog) -> Problem:
-    code = error.sqlstate or ""
+    return problem_of_refusal(
+        Refusal(
+            error.sqlstate or "",
+            error.schema_name,
+            error.table_name,
+            error.column_name,
+            error.constraint_name,
+        ),
+        catalog,
+    )
+
+
+def problem_of_refusal(refusal: Refusal, catalog: Catalog) -> Problem:
+    """The problem, in the contract's words where a rule of one is broken."""
+    code = refusal.sqlstate
     status = next(
         (STATUS_OF_SQLSTATE[code[:n]] for n in (5, 3, 2) if code[:n] in STATUS_OF_SQLSTATE), 500
     )
@@ -149,15 +194,15 @@ def _problem_of_postgres(error: asyncpg.PostgresError, catalog: Catalog) -> Prob
         (
             entity
             for entity in catalog.entities.values()
-            if (entity.schema, entity.table) == (error.schema_name, error.table_name)
+            if (entity.schema, entity.table) == (refusal.schema_name, refusal.table_name)
         ),
         None,
     )
     if entity is None or status not in (409, 422):
         return Problem(status)
-    rule = entity.rule_of_null(error.column_name) if error.column_name else None
-    if rule is None and error.constraint_name:
-        rule = entity.rule_of_constraint(error.constraint_name)
+    rule = entity.rule_of_null(refusal.column_name) if refusal.column_name else None
+    if rule is None and refusal.constraint_name:
+        rule = entity.rule_of_constraint(refusal.constraint_name)
     if rule is None:
         return Problem(status)
     fault = _fault_of_key(entity, rule) or fault_of_rule(rule)

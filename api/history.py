@@ -4,26 +4,29 @@ import json
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, create_model
 
 from api.body import parse_object, read_body
-from api.cursor import VERSION, Page, encoded, limit_up_to, page_body, read_page, refuse
+from api.cursor import (
+    CURSOR,
+    VERSION,
+    Page,
+    encoded,
+    limit_up_to,
+    page_body,
+    read_page,
+    refuse,
+)
 from api.database import Pool
 from api.errors import Fault, Problem, documented, invalid, pointer_to
-from api.query import plan_of, warnings_of
-from api.routes import (
-    PREFIX,
-    READING,
-    WRITING,
-    Requests,
-    answer,
-    documented_body,
-    found,
-)
-from api.schemas import MaybeText, NextCursor, Schemas, nullable
-from api.security import Editor, Reader, Subject
-from assay.catalog import Entity
+from api.preconditions import DOCUMENTED_ETAG, tag_of
+from api.proposal import warnings_of
+from api.resource import READING, WRITING, Resource, answer, documented_body, found
+from api.router import Router
+from api.schemas import MaybeText, NextCursor, nullable
+from api.security import Subject, editor_of, reader_of
+from api.users import User
 from assay.changes import BEGINNING, page_of_changes
 
 _TRANSACTION = Annotated[str, StringConstraints(strict=True, pattern="^[0-9]{1,19}$")]
@@ -37,7 +40,11 @@ _POSITION: tuple[TypeAdapter[Any], ...] = (
 _MAX_CHANGES = 10_000
 LongLimit = Annotated[str, limit_up_to(_MAX_CHANGES)]
 Since = Annotated[
-    str, Query(description="`next` of the page before, of now or long ago; empty for all rows.")
+    str,
+    Query(
+        description="`next` of the page before, of now or long ago; empty for all rows.",
+        json_schema_extra=CURSOR,
+    ),
 ]
 
 
@@ -97,14 +104,14 @@ async def _asked_changes(
     return read_page(request, limit, since, _POSITION, name="since", maximum=_MAX_CHANGES)
 
 
-def router_of(entity: Entity, schemas: Schemas) -> APIRouter:
-    plan = plan_of(entity)
-    requests = Requests(entity, schemas)
-    changes = page_of_changes(entity)
+def router_of(resource: Resource) -> Router:
+    entity, plans, requests = resource.entity, resource.plans, resource.requests
     warnings = warnings_of(entity)
-    versions, feed = _pages(schemas.read)
-    router = APIRouter(prefix=f"{PREFIX}/{entity.path}", tags=[entity.title])
+    versions, feed = _pages(resource.schemas.read)
+    router = Router(prefix=resource.path, tags=[entity.title])
     of_key = {"parameters": [requests.documented_key()]}
+    Reader = Annotated[User, Depends(reader_of(entity))]  # noqa: N806 - a type
+    Editor = Annotated[User, Depends(editor_of(entity))]  # noqa: N806
 
     @router.get(
         "/changes",
@@ -118,8 +125,9 @@ def router_of(entity: Entity, schemas: Schemas) -> APIRouter:
         responses={200: {"model": feed}, **documented(*READING)},
     )
     async def list_changes(
-        page: Annotated[Page, Depends(_asked_changes)], _caller: Reader, database: Pool
+        page: Annotated[Page, Depends(_asked_changes)], caller: Reader, database: Pool
     ) -> Response:
+        changes = page_of_changes(entity, plans.seen(caller))
         row = found(await database.fetch_row(changes, page.limit, *(page.after or BEGINNING)))
         if not row["is_whole"]:
             raise Problem(503, "The database was made from a dump: see docs/operations.md.")
@@ -129,18 +137,19 @@ def router_of(entity: Entity, schemas: Schemas) -> APIRouter:
         return answer(f'{{"items":{row["items"]},"next":{following},"more":{more}}}')
 
     @router.get(
-        "/{key}/history",  # noqa: FAST003 - read by key_and_page
+        "/{key}/history",
         summary="List the versions of a row, the newest first",
         description="What loads and edits made of it, also of a row that is deleted.",
         openapi_extra=of_key,
-        responses={200: {"model": versions}, **documented(404, *READING)},
+        responses={200: {"model": versions}, **documented(*READING)},
     )
     async def list_versions(
         asked: Annotated[tuple[str, Page], Depends(requests.key_and_page)],
-        _caller: Reader,
+        caller: Reader,
         database: Pool,
     ) -> Response:
         key, page = asked
+        plan = plans.of(caller)
         sql = plan.next_versions if page.after else plan.first_versions
         row = found(await database.fetch_row(sql, page.limit, key, *page.after))
         return answer(page_body(row["items"], row["last"]))
@@ -152,8 +161,11 @@ def router_of(entity: Entity, schemas: Schemas) -> APIRouter:
             "A new edit, with all columns as that version has them; a deleted row comes back "
             "under its key. Today's rules hold."
         ),
-        openapi_extra={**of_key, **documented_body(Revert, "application/json")},
-        responses={200: {"model": schemas.written}, **documented(404, *WRITING)},
+        openapi_extra={**of_key, **documented_body(Revert.model_json_schema(), "application/json")},
+        responses={
+            200: {"model": resource.schemas.written, "headers": DOCUMENTED_ETAG},
+            **documented(*WRITING),
+        },
     )
     async def revert_row(
         key: Annotated[str, Depends(requests.key)],
@@ -162,11 +174,12 @@ def router_of(entity: Entity, schemas: Schemas) -> APIRouter:
         database: Pool,
     ) -> Response:
         values = (version, caller.username, entity.name, warnings, key)
-        row = found(await database.fetch_row(plan.revert, *values))
+        plan = plans.of(caller)
+        row = found(await database.write_row(entity.name, plan.revert, *values))
         if row["is_deletion"]:
             detail = f"Version {version} is a deletion: DELETE the row instead."
             raise invalid(Fault(detail, "#/version"))
-        return answer(row["body"])
+        return answer(row["body"], headers=tag_of(row["version"]))
 
     return router
 

@@ -1,26 +1,27 @@
-"""What became of each load: its report, and the rows that were rejected, each with its rules."""
+"""What became of each load: its report; and the way to take one back."""
 
 from datetime import datetime
 from typing import Annotated, Any
 
 from asyncpg import Record
-from fastapi import APIRouter, Depends, Request, Response
-from pydantic import BaseModel, Field, TypeAdapter, WithJsonSchema
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel, Field
 
 from api.builds import PATIENCE_SECONDS, Builds, detail_of
 from api.cursor import Cursor, Limit, Page, check_parameters, page_body, read_key, read_page
 from api.database import Database, Pool
 from api.errors import Problem, documented
-from api.routes import PREFIX, READING, answer, found
-from api.schemas import MaybeText, MaybeWhole, NextCursor, Warned, adapter_of
-from api.security import Editor, Reader, Subject
-from assay.catalog import Catalog, Column
+from api.resource import PREFIX, READING, answer, found
+from api.router import Router
+from api.schemas import MaybeText, MaybeWhole, NextCursor, adapter_of
+from api.security import Editor, Reader, Subject, check_writable
+from api.users import User
+from assay.catalog import Catalog, Column, Entity
 from loader.report import (
     ONE_LOAD,
     STATE_OF_LOAD,
     feeds_as_json,
     page_of_loads,
-    page_of_rejected,
     rules_as_json,
 )
 
@@ -35,8 +36,8 @@ _ID = Column(
     enum=(),
     examples=(),
 )
-_ID_TYPE = adapter_of(_ID)
-_PARAMETER = {
+ID_TYPE = adapter_of(_ID)
+PARAMETER = {
     "name": "load_id",
     "in": "path",
     "required": True,
@@ -120,23 +121,6 @@ class LoadPage(BaseModel):
     next: NextCursor
 
 
-class Rejected(BaseModel):
-    """A row that broke rules, as it came; `malformed` has its text if it had no columns."""
-
-    entity: str
-    row_number: int
-    rules: list[Warned]
-    row: Annotated[
-        dict[str, str | None] | None, WithJsonSchema({"type": "object", "nullable": True})
-    ]
-    malformed: MaybeText
-
-
-class RejectedPage(BaseModel):
-    items: list[Rejected]
-    next: NextCursor
-
-
 class Reports:
     """Reads reports as JSON; what the catalog adds to them is made once."""
 
@@ -151,6 +135,34 @@ class Reports:
         return body
 
 
+class Visible:
+    """Which loads a caller may see: those that feed an entity that he may read."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def sources(self, caller: User) -> list[str] | None:
+        """Source tables; None for all, also those that the project had long ago."""
+        if all(map(caller.may_read, self._catalog.entities.values())):
+            return None
+        feeds = self._catalog.fed_by
+        return [s for s in self._catalog.source_tables if any(map(caller.may_read, feeds(s)))]
+
+    async def load(
+        self, database: Database, load_id: str, caller: User
+    ) -> tuple[Record, tuple[Entity, ...]]:
+        """A load and the entities that it feeds.
+
+        Raises:
+            Problem: 404 where there is none, or none that the caller may see.
+        """
+        load = found(await database.fetch_row(STATE_OF_LOAD, load_id))
+        sources = self.sources(caller)
+        if sources is not None and load["source_table"] not in sources:
+            raise Problem(404)
+        return load, self._catalog.fed_by(load["source_table"])
+
+
 def location_of(load_id: int) -> str:
     return f"{PREFIX}/loads/{load_id}"
 
@@ -158,31 +170,28 @@ def location_of(load_id: int) -> str:
 async def _asked_loads(
     request: Request, _subject: Subject, limit: Limit, cursor: Cursor = ""
 ) -> Page:
-    return read_page(request, limit, cursor, (_ID_TYPE,))
+    return read_page(request, limit, cursor, (ID_TYPE,))
 
 
-async def _asked_load(request: Request, _subject: Subject) -> str:
+async def asked_load(request: Request, _subject: Subject) -> str:
     check_parameters(request)
-    return read_key(_ID, _ID_TYPE, request.path_params["load_id"])
+    return read_load_id(request)
 
 
-async def _loaded(database: Database, load_id: str) -> Record:
-    """The load; raises `Problem` 404, or 409 where it cannot be taken back."""
-    load = found(await database.fetch_row(STATE_OF_LOAD, load_id))
+def read_load_id(request: Request) -> str:
+    """The load in the path. Raises `Problem` 422."""
+    return read_key(_ID, ID_TYPE, request.path_params["load_id"])
+
+
+def _check_taken_back(load: Record, load_id: str) -> None:
+    """Raises `Problem` 409 where it cannot be taken back."""
     if load["state"] != "loaded":
         raise Problem(409, f"Load {load_id} cannot be taken back: it is {load['state']}.")
-    return load
 
 
-async def _asked_rejected(
-    request: Request, _subject: Subject, limit: Limit, cursor: Cursor = ""
-) -> tuple[str, Page]:
-    page = read_page(request, limit, cursor, (TypeAdapter(str), _ID_TYPE))
-    return read_key(_ID, _ID_TYPE, request.path_params["load_id"]), page
-
-
-def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
-    router = APIRouter(prefix=f"{PREFIX}/loads", tags=["Loads"])
+def router_of(catalog: Catalog, reports: Reports) -> Router:
+    router = Router(prefix=f"{PREFIX}/loads", tags=["Loads"])
+    visible = Visible(catalog)
 
     @router.get(
         "",
@@ -190,28 +199,30 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
         responses={200: {"model": LoadPage}, **documented(*READING)},
     )
     async def list_loads(
-        page: Annotated[Page, Depends(_asked_loads)], _caller: Reader, database: Pool
+        page: Annotated[Page, Depends(_asked_loads)], caller: Reader, database: Pool
     ) -> Response:
         sql = page_of_loads(is_first=not page.after)
-        row = found(await database.fetch_row(sql, page.limit, *page.after))
+        values = (page.limit, visible.sources(caller), *page.after)
+        row = found(await database.fetch_row(sql, *values))
         return answer(page_body(row["items"], row["last"]))
 
     @router.get(
         "/{load_id}",
         summary="Read the report of a load",
-        openapi_extra={"parameters": [_PARAMETER]},
-        responses={200: {"model": LoadReport}, **documented(404, *READING)},
+        openapi_extra={"parameters": [PARAMETER]},
+        responses={200: {"model": LoadReport}, **documented(*READING)},
     )
     async def read_load(
-        load_id: Annotated[str, Depends(_asked_load)], _caller: Reader, database: Pool
+        load_id: Annotated[str, Depends(asked_load)], caller: Reader, database: Pool
     ) -> Response:
+        await visible.load(database, load_id, caller)
         return answer(await reports.read(database, load_id))
 
     @router.delete(
         "/{load_id}",
         summary="Take a load back",
         description=_UNLOAD,
-        openapi_extra={"parameters": [_PARAMETER]},
+        openapi_extra={"parameters": [PARAMETER]},
         responses={
             200: {"model": LoadReport},
             202: {"model": LoadReport, "description": _UNDER_WAY},
@@ -220,43 +231,27 @@ def router_of(catalog: Catalog, reports: Reports) -> APIRouter:
     )
     async def unload(
         request: Request,
-        load_id: Annotated[str, Depends(_asked_load)],
+        load_id: Annotated[str, Depends(asked_load)],
         caller: Editor,
         database: Pool,
         builder: Builds,
     ) -> Response:
-        load = await _loaded(database, load_id)
+        load, fed = await visible.load(database, load_id, caller)
+        for entity in fed:
+            await check_writable(request, database, caller, entity)
+        _check_taken_back(load, load_id)
         job = builder.submit(
             "unload", request.state.request_id, load_id=load["load_id"], user=caller.username
         )
         outcome = await job.ended(PATIENCE_SECONDS)
         if outcome.status == "failed":
-            await _loaded(database, load_id)  # somebody else may have been faster
+            load, _ = await visible.load(database, load_id, caller)
+            _check_taken_back(load, load_id)  # somebody else may have been faster
         is_running = outcome.status == "running"
         if not is_running:
             detail_of(outcome)
         body = await reports.read(database, load["load_id"])
         headers = {"Location": location_of(load["load_id"])} if is_running else None
         return answer(body, 202 if is_running else 200, headers)
-
-    @router.get(
-        "/{load_id}/rejected",  # noqa: FAST003 - read by _asked_rejected
-        summary="List the rejected rows of a load",
-        openapi_extra={"parameters": [_PARAMETER]},
-        responses={200: {"model": RejectedPage}, **documented(404, *READING)},
-    )
-    async def list_rejected(
-        asked: Annotated[tuple[str, Page], Depends(_asked_rejected)],
-        _caller: Reader,
-        database: Pool,
-    ) -> Response:
-        load_id, page = asked
-        load = found(await database.fetch_row(STATE_OF_LOAD, load_id))
-        source = catalog.source_tables.get(load["source_table"])
-        if source is None:
-            raise Problem(404, "The source of this load is no longer part of the project.")
-        sql = page_of_rejected(source, is_first=not page.after)
-        row = found(await database.fetch_row(sql, page.limit, load_id, reports.rules, *page.after))
-        return answer(page_body(row["items"], row["last"]))
 
     return router

@@ -1,16 +1,21 @@
-"""Whether it lives and is ready, and the pages that are for this machine only."""
+"""Whether it lives and is ready, and the pages that are for those who run it."""
 
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST
 from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 
 from api.database import Pool
 from api.errors import Problem
+from api.metrics import Metrics
 from assay.catalog import Catalog, CatalogError, read_catalog
+
+if TYPE_CHECKING:
+    from assay.settings import Settings
 
 _PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 _OUR_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -51,28 +56,32 @@ _DBT_POLICY = (
 )
 
 
-async def _on_this_machine(request: Request) -> None:
+async def _for_operators(request: Request) -> None:
     """A name other than ours is a page elsewhere that had its own name resolve to this machine."""
     host = request.headers.get("host", "").lower()
     name = host if host.endswith("]") else host.rpartition(":")[0] or host
     is_direct = not any(header in request.headers for header in _PROXY_HEADERS)
-    if not (
-        is_direct and name in _OUR_NAMES and request.client and _is_loopback(request.client.host)
-    ):
+    address = _address_of(request)
+    is_here = is_direct and name in _OUR_NAMES and address is not None and address.is_loopback
+    settings = cast("Settings", request.app.state.settings)
+    # A proxy that the settings do not know would pass on what anybody asks.
+    is_known = is_direct or settings.trusted_proxies
+    is_operator = is_known and any(address in network for network in settings.operator_addresses)
+    if not (is_here or is_operator):
         raise Problem(404)
 
 
-def _is_loopback(address: str) -> bool:
+def _address_of(request: Request) -> IPv4Address | IPv6Address | None:
     try:
-        parsed = ip_address(address)
+        address = ip_address(request.client.host if request.client else "")
     except ValueError:
-        return False
-    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
-    return (mapped or parsed).is_loopback
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
 
 
-Local = Annotated[None, Depends(_on_this_machine)]
-"""Only for a browser on the machine itself, with no proxy between."""
+Operator = Annotated[None, Depends(_for_operators)]
+"""For a browser on the machine itself with no proxy between, and for addresses of the settings."""
 
 
 class Manifest:
@@ -116,29 +125,33 @@ def health_router(manifest: Manifest) -> APIRouter:
     return router
 
 
-def documents_router(project: Path) -> APIRouter:
+def documents_router(project: Path, metrics: Metrics) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
+    @router.get("/metrics")
+    async def numbers(_operator: Operator) -> Response:
+        return Response(metrics.page(), media_type=CONTENT_TYPE_LATEST)
+
     @router.get("/openapi.json")
-    async def openapi(request: Request, _local: Local) -> Response:
+    async def openapi(request: Request, _operator: Operator) -> Response:
         return JSONResponse(request.app.openapi())
 
     @router.get("/docs")
-    async def docs(_local: Local) -> Response:
+    async def docs(_operator: Operator) -> Response:
         return HTMLResponse(_DOCS, headers={"Content-Security-Policy": _DOCS_POLICY})
 
     @router.get("/docs/start.js")
-    async def start(_local: Local) -> Response:
+    async def start(_operator: Operator) -> Response:
         return Response(_START, media_type="text/javascript")
 
     @router.get("/docs/{name}")
-    async def docs_file(name: str, _local: Local) -> Response:
+    async def docs_file(name: str, _operator: Operator) -> Response:
         if name not in _FILES:
             raise Problem(404)
         return FileResponse(Path(swagger_ui_path, name), media_type=_FILES[name])
 
     @router.get("/dbt")
-    async def dbt(_local: Local) -> Response:
+    async def dbt(_operator: Operator) -> Response:
         page = project / "target" / "static_index.html"
         if not page.is_file():
             raise Problem(404, "There is no documentation of the data yet: run `assay docs`.")

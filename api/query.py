@@ -1,34 +1,33 @@
 """The SQL of an entity's endpoints, made from the contract at start-up.
 
-Identifiers and expressions come from the catalog only; all values are bound. A row travels as
-JSON text both ways: PostgreSQL takes it apart by the contract's types and makes the answer.
+Identifiers and expressions come from the catalog only; all values are bound. Rows travel as
+JSON text both ways: PostgreSQL takes them apart by the contract's types and makes the answers.
+One row is written as many are: as a list of one.
 """
 
 # ruff: noqa: S608 - identifiers and expressions are the catalog's, values are bound
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from api import versions
-from api.schemas import is_whole
+from api import proposal, versions
 from api.versions import quoted
-from assay.catalog import PROVENANCE, Column, Entity, Rule
+from assay.catalog import PROVENANCE, Column, Entity
+
+FAULTS = "select journal.faults_of($1, $2::jsonb, $3, $4, $5, $6)::text as faults"
+"""What a statement over documents refuses of them, each by itself: the statement, its four values,
+and how many faults are enough. `faults` is a JSON array of {place, sqlstate, ...}."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """Statements of one entity. `$n` below says what is bound.
 
-    Pages have columns `items` (JSON array) and `last` (JSON array of key values, null on the
-    last page). Writes have `key` and `body` (JSON object, null for a deletion); they write the
-    journal too. No row: the key is unknown.
+    Writes give rows (key, version, body): the row's key, its ETag's and its JSON, none for a
+    deletion; they write the journal too. `documents` is a JSON array, and no row is one that
+    was not there to be changed, or was changed since the versions.
     """
 
-    first_page: str
-    """limit"""
-    next_page: str
-    """limit, key to continue after"""
     one: str
     """key"""
     as_of: str
@@ -38,24 +37,41 @@ class Plan:
     next_versions: str
     """limit, key, version to go on below"""
     insert: str
-    """document, username, entity's name, rules of severity `warn`"""
+    """documents, username, entity's name, rules of severity `warn`"""
+    insert_once: str
+    """as insert; user's id, route, idempotency key, hash of the request. No row: another request
+    with that key is at work."""
     replace: str
-    """as insert, and key"""
+    """as insert; key, versions that it may have or null"""
     patch: str
-    """as insert, and key"""
+    """as replace"""
+    patch_many: str
+    """as insert; each document has the key. AS404: a row is not there."""
     revert: str
-    """as replace, with a version in the place of the document; also `is_deletion` of the version,
-    and no row where there is no such version"""
+    """version, username, entity's name, rules of severity `warn`, key; also `is_deletion` of the
+    version, and no row where there is no such version"""
     delete: str
-    """key, username, entity's name"""
+    """key, username, entity's name, versions that it may have or null"""
+    delete_many: str
+    """keys as a JSON array, else as insert. AS404: a row is not there."""
+
+    patch_where: Callable[[str], str]
+    """With a condition over `target`, whose values begin with $4: documents, username, entity's
+    name. A row (count)."""
+    delete_where: Callable[[str], str]
+    """Likewise, and null in the place of the documents."""
 
 
-def plan_of(entity: Entity) -> Plan:
-    """The statements of an entity with a key of one column."""
+def plan_of(  # noqa: C901 - the statements share their parts
+    entity: Entity, visible: tuple[Column, ...] | None = None
+) -> Plan:
+    """The statements of an entity with a key of one column; answers have the visible columns."""
     table = f"{quoted(entity.schema)}.{quoted(entity.table)}"
     key = quoted(entity.key[0])
     key_type = entity.columns_by_name[entity.key[0]].data_type
     columns = ", ".join(quoted(column.name) for column in entity.columns)
+    visible = visible or entity.columns
+    shown = ", ".join(quoted(column.name) for column in visible)
     returning = f"""
         returning
             to_jsonb(old) - '_transaction_id' as _before,
@@ -91,70 +107,124 @@ def plan_of(entity: Entity) -> Plan:
     """
     edited = journal.format(cause="null")
     answer = f"""
-        select written._new_key as key, row_to_json(answer.*)::text as body
+        select
+            written._new_key as key,
+            written._transaction_id::text as version,
+            row_to_json(answer.*)::text as body
         from written
-        cross join lateral (select {columns}, ({_warnings(entity)}) as warnings) as answer
+        cross join lateral (select {shown}, ({proposal.warnings(entity)}) as warnings) as answer
     """
-    proposed = _proposed(entity)
+    given = proposal.given(entity)
+    proposed = proposal.proposed(entity)
     inserted = f"""
         written as (
-            insert into {table} ({columns}) select {columns} from proposed
+            insert into {table} ({columns}) select {columns} from proposed order by _place
             {returning}
         )
     """
 
-    def updated(source: str, assign: Callable[[Column], str | None], name: str = "written") -> str:
+    def updated(
+        source: str, assign: Callable[[Column], str | None], condition: str, name: str = "written"
+    ) -> str:
         assignments = [f"{quoted(c.name)} = {to}" for c in entity.columns if (to := assign(c))]
         assignments.append("_transaction_id = pg_current_xact_id()")
         return f"""
             {name} as (
                 update {table} as target set {", ".join(assignments)} from {source}
-                where target.{key} = $5::text::{key_type}
+                where {condition}
                 {returning}
             )
         """
+
+    def deleted(source: str, condition: str) -> str:
+        return f"written as (delete from {table} as target {source} where {condition} {returning})"
+
+    def versions_in(value: str) -> str:
+        return f"""
+            ({value}::text[] is null or target._transaction_id = any({value}::text[]::xid8[]))
+        """
+
+    this_row = f"target.{key} = $5::text::{key_type} and {versions_in('$6')}"
+    that_row = f"target.{key} = given.{key}"
+    given_key = f"target.{key} = given.key::{key_type}"
+    # Also where no row is written: hence not a condition of the answer.
+    or_none = """
+        union all
+        select null, null, null where not journal.insist(
+            (select count(*) from written) = jsonb_array_length($1::jsonb), 'AS404'
+        )
+    """
 
     # `clock_timestamp()` stands in the assignments themselves: PostgreSQL computes those again
     # after a wait for another writer of the row.
     def replaced(column: Column) -> str | None:
         if column.name in PROVENANCE:
-            return _provenance(column)
+            return proposal.provenance(column)
         if column.name in entity.key:
-            return None if column.is_server_owned else _if_given(column, "proposed", "target")
+            return (
+                None if column.is_server_owned else proposal.if_given(column, "proposed", "target")
+            )
         if column.is_server_owned and column.default is None:
             return None
         return f"proposed.{quoted(column.name)}"
 
     def patched(column: Column) -> str | None:
         if column.name in PROVENANCE:
-            return _provenance(column)
-        return None if column.is_server_owned else _if_given(column, "given", "target")
+            return proposal.provenance(column)
+        return None if column.is_server_owned else proposal.if_given(column, "given", "target")
 
     def restored(column: Column) -> str | None:
         if column.name in PROVENANCE:
-            return _provenance(column)
+            return proposal.provenance(column)
         return None if column.name in entity.key else f"proposed.{quoted(column.name)}"
 
     reverted = ", ".join(
-        f"{_provenance(c) if c.name in PROVENANCE else quoted(c.name)} as {quoted(c.name)}"
+        f"{proposal.provenance(c) if c.name in PROVENANCE else quoted(c.name)} as {quoted(c.name)}"
         for c in entity.columns
     )
 
     return Plan(
-        first_page=_page(table, columns, key, "true"),
-        next_page=_page(table, columns, key, f"{key} > $2::text::{key_type}"),
         one=f"""
-            select row_to_json(found.*)::text as body
-            from (select {columns} from {table} where {key} = $1::text::{key_type}) as found
+            select
+                target._transaction_id::text as version,
+                (select row_to_json(found.*)::text from (select {shown}) as found) as body
+            from {table} as target
+            where target.{key} = $1::text::{key_type}
         """,
-        as_of=versions.as_of(entity),
-        first_versions=versions.page(entity, "true"),
-        next_versions=versions.page(entity, "version < $3::text::bigint"),
-        insert=f"with {_given(entity)}, {proposed}, {inserted}, {edited} {answer}",
+        as_of=versions.as_of(entity, visible),
+        first_versions=versions.page(entity, "true", visible),
+        next_versions=versions.page(entity, "version < $3::text::bigint", visible),
+        insert=f"with {given}, {proposed}, {inserted}, {edited} {answer}",
+        insert_once=f"""
+            with turn as (
+                select pg_try_advisory_xact_lock(
+                    hashtextextended(concat_ws(' ', $5::text, $6::text, $7::text), 0)
+                ) as is_ours
+            ),
+            {proposal.given(entity, "(select is_ours from turn)")},
+            {proposed},
+            {inserted},
+            {edited},
+            answered as ({answer}),
+            kept as (
+                insert into auth.answered_requests (
+                    user_id, route, idempotency_key, sha256, keys, versions, bodies
+                )
+                select
+                    $5::text::uuid, $6::text, $7::text, $8::text,
+                    array_agg(key), array_agg(version), array_agg(body)
+                from answered
+                having count(*) > 0
+            )
+            table answered
+        """,
         replace=f"""
-            with {_given(entity)}, {proposed}, {updated("proposed", replaced)}, {edited} {answer}
+            with {given}, {proposed}, {updated("proposed", replaced, this_row)}, {edited} {answer}
         """,
-        patch=f"with {_given(entity)}, {updated('given', patched)}, {edited} {answer}",
+        patch=f"with {given}, {updated('given', patched, this_row)}, {edited} {answer}",
+        patch_many=f"""
+            with {given}, {updated("given", patched, that_row)}, {edited} {answer} {or_none}
+        """,
         revert=f"""
             with version as (
                 select image from {versions.function_of(entity)}($5::text)
@@ -163,10 +233,10 @@ def plan_of(entity: Entity) -> Plan:
             proposed as (
                 select {reverted}
                 from version
-                cross join lateral {versions.as_row(entity, "version.image")}
+                cross join lateral {versions.as_row(entity.columns, "version.image")}
                 where version.image is not null
             ),
-            {updated("proposed", restored, "updated")},
+            {updated("proposed", restored, f"target.{key} = $5::text::{key_type}", "updated")},
             inserted as (
                 insert into {table} ({columns})
                 select {columns} from proposed where not exists (select from updated)
@@ -180,99 +250,25 @@ def plan_of(entity: Entity) -> Plan:
             left join answered on true
         """,
         delete=f"""
-            with written as (
-                delete from {table} where {key} = $1::text::{key_type}
-                {returning}
-            ),
+            with {deleted("", f"target.{key} = $1::text::{key_type} and {versions_in('$4')}")},
             {edited}
-            select _old_key as key, null as body from written
+            select _old_key as key from written
         """,
-    )
-
-
-def warnings_of(entity: Entity) -> str:
-    """What $4 of the writes is: those rules as they are told to people, as JSON."""
-    return json.dumps(
-        [{"name": r.name, "message": r.message, "columns": r.columns} for r in warn_rules(entity)]
-    )
-
-
-def warn_rules(entity: Entity) -> tuple[Rule, ...]:
-    """The rules that a written row is judged by and may break, in the order of their list."""
-    return tuple(rule for rule in entity.rules if rule.severity == "warn" and rule.expression)
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _page(table: str, columns: str, key: str, after: str) -> str:
-    """One row more than is shown tells whether there is a next page."""
-    return f"""
-        with page as (
-            select {columns} from {table} where {after} order by {key} limit $1::integer + 1
+        delete_many=f"""
+            with {deleted("using jsonb_array_elements_text($1::jsonb) as given (key)", given_key)},
+            {edited}
+            select _old_key as key, null as version, $4::text as body from written {or_none}
+        """,
+        patch_where=lambda condition: (
+            f"""
+            with {given}, {updated("given", patched, condition)}, {edited}
+            select count(*) as count from written
+        """
         ),
-        shown as (select {columns} from page order by {key} limit $1::integer)
-        select
-            (
-                select coalesce(json_agg(row_to_json(shown.*) order by {key}), '[]')::text
-                from shown
-            ) as items,
-            case when (select count(*) from page) > $1::integer then (
-                select json_build_array({key})::text from shown order by {key} desc limit 1
-            ) end as last
-    """
-
-
-def _given(entity: Entity) -> str:
-    """The document as a row of the contract's types; what is absent is null here."""
-    # `3.0` is a whole number in JSON, but PostgreSQL's integers do not read it.
-    taken = ", ".join(f"{quoted(c.name)} {_wide(c)}" for c in entity.columns)
-    typed = ", ".join(
-        f"{quoted(c.name)}::{c.data_type} as {quoted(c.name)}" for c in entity.columns
+        delete_where=lambda condition: (
+            f"""
+            with {deleted("", f"$1::text is null and ({condition})")}, {edited}
+            select count(*) as count from written
+        """
+        ),
     )
-    return f"given as (select {typed} from jsonb_to_record($1::jsonb) as document ({taken}))"
-
-
-def _wide(column: Column) -> str:
-    return "numeric" if is_whole(column.data_type) else column.data_type
-
-
-def _proposed(entity: Entity) -> str:
-    """The whole row as it is to be: absent fields have the contract's defaults."""
-    values = ", ".join(f"{_proposal(c)} as {quoted(c.name)}" for c in entity.columns)
-    return f"proposed as (select {values} from given)"
-
-
-def _proposal(column: Column) -> str:
-    if column.name in PROVENANCE:
-        return _provenance(column)
-    given = quoted(column.name)
-    if column.default is None:
-        return given
-    default = f"({column.default})::{column.data_type}"
-    if column.is_server_owned:
-        return default
-    return f"case when $1::jsonb ? {literal(column.name)} then {given} else {default} end"
-
-
-def _if_given(column: Column, source: str, otherwise: str) -> str:
-    name = quoted(column.name)
-    is_given = f"$1::jsonb ? {literal(column.name)}"
-    return f"case when {is_given} then {source}.{name} else {otherwise}.{name} end"
-
-
-def _provenance(column: Column) -> str:
-    return {"updated_at": "clock_timestamp()", "updated_by": "$2::text"}[column.name]
-
-
-def _warnings(entity: Entity) -> str:
-    """JSON array of those rules in $4 whose expression is false for the row."""
-    # The first one stands for "no rule", so that there always is a list.
-    rules = enumerate(warn_rules(entity))
-    held = ["(-1, true)", *(f"({i}, ({rule.expression}))" for i, rule in rules)]
-    return f"""
-        select coalesce(jsonb_agg($4::jsonb -> judged.place order by judged.place), '[]')
-        from (values {", ".join(held)}) as judged (place, holds)
-        where not judged.holds
-    """

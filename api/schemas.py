@@ -21,13 +21,10 @@ from pydantic import (
     StrictBool,
     StrictStr,
     TypeAdapter,
-    ValidationError,
     WithJsonSchema,
     create_model,
 )
-from pydantic_core import ErrorDetails
 
-from api.errors import Fault, Problem, fault_of_rule, pointer_to
 from assay.catalog import CatalogError, Column, Entity
 
 
@@ -160,15 +157,21 @@ def adapter_of(column: Column) -> TypeAdapter[Any]:
     return type_adapter(column.data_type)
 
 
-def type_adapter(data_type: str) -> TypeAdapter[Any]:
+def type_adapter(data_type: str, *, is_nullable: bool = False) -> TypeAdapter[Any]:
     """Judges one value of a type of PostgreSQL."""
-    return TypeAdapter(_type(data_type)[0])
+    annotation = _type(data_type)[0]
+    return TypeAdapter(annotation | None if is_nullable else annotation)
 
 
 def nullable(model: type[BaseModel]) -> Any:  # noqa: ANN401 - a type
     """The model or null, in OpenAPI 3.0, where a reference takes nothing beside it."""
-    reference = {"$ref": f"#/components/schemas/{model.__name__}"}
-    return Annotated[model | None, WithJsonSchema({"allOf": [reference], "nullable": True})]
+    schema = {"allOf": [reference_to(model)], "nullable": True}
+    return Annotated[model | None, WithJsonSchema(schema)]
+
+
+def reference_to(model: type[BaseModel]) -> dict[str, str]:
+    """In OpenAPI; another endpoint has to answer with the model."""
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
 
 
 def schema_of(column: Column, *, is_input: bool = False) -> dict[str, Any]:
@@ -195,8 +198,11 @@ class Schemas:
 
     create: type[BaseModel]
     patch: type[BaseModel]
+    patch_of_list: type[BaseModel]
+    """With the key of the row."""
     read: type[BaseModel]
     written: type[BaseModel]
+    written_list: type[BaseModel]
     page: type[BaseModel]
 
 
@@ -208,13 +214,26 @@ def schemas_of(entity: Entity) -> Schemas:
     """Raises `CatalogError` for a type that the API does not have."""
     name = "".join(word.capitalize() for word in entity.name.split("_"))
     inputs = [column for column in entity.columns if not column.is_server_owned]
+    key = entity.columns_by_name[entity.key[0]]
     read = _model(name, entity, {column.name: _field(column, "read") for column in entity.columns})
+    item = _model(f"{name}Item", entity, {c.name: _field(c, "item") for c in entity.columns})
+    changes = {column.name: _field(column, "patch") for column in inputs}
+    written = create_model(f"{name}Written", __base__=read, warnings=(list[Warned], ...))
     return Schemas(
         create=_model(f"{name}Create", entity, {c.name: _field(c, "create") for c in inputs}),
-        patch=_model(f"{name}Patch", entity, {c.name: _field(c, "patch") for c in inputs}),
+        patch=_model(f"{name}Patch", entity, changes),
+        patch_of_list=_model(
+            f"{name}PatchOfList", entity, changes | {key.name: _field(key, "key")}
+        ),
         read=read,
-        written=create_model(f"{name}Written", __base__=read, warnings=(list[Warned], ...)),
-        page=create_model(f"{name}Page", items=(list[read], ...), next=(NextCursor, ...)),  # type: ignore[valid-type]
+        written=written,
+        written_list=create_model(f"{name}WrittenList", items=(list[written], ...)),  # type: ignore[valid-type]
+        page=create_model(
+            f"{name}Page",
+            items=(list[item], ...),  # type: ignore[valid-type]
+            next=(NextCursor, ...),
+            count=(int, Field(None, description="Where it was asked for.")),
+        ),
     )
 
 
@@ -228,11 +247,13 @@ def _model(name: str, entity: Entity, fields: dict[str, Any]) -> type[BaseModel]
 
 
 def _field(column: Column, use: str) -> tuple[Any, Any]:
-    schema = schema_of(column, is_input=use != "read")
+    schema = schema_of(column, is_input=use not in ("read", "item"))
+    if use == "key":
+        schema.pop("readOnly", None)
     annotation = _type(column.data_type)[0]
     if column.is_nullable:
         annotation = annotation | None
-    is_required = use == "read" or (use == "create" and is_mandatory(column))
+    is_required = use in ("read", "key") or (use == "create" and is_mandatory(column))
     default = ... if is_required else None
     return Annotated[annotation, WithJsonSchema(schema)], Field(default, alias=column.name)
 
@@ -254,33 +275,3 @@ NextCursor = Annotated[
     str | None,
     WithJsonSchema({"type": "string", "nullable": True, "description": "Null on the last page."}),
 ]
-
-
-def check(entity: Entity, model: type[BaseModel], document: dict[str, Any]) -> None:
-    """Whether the document has the shape of the model.
-
-    Raises:
-        Problem: 422, with each wrong member; where the contract has a rule for it, in its words.
-    """
-    try:
-        model.model_validate(document)
-    except ValidationError as error:
-        faults = {str(e["loc"][0]): _fault(entity, str(e["loc"][0]), e) for e in error.errors()}
-        raise Problem(422, "The body does not fit.", tuple(faults.values())) from None
-
-
-def _fault(entity: Entity, name: str, error: ErrorDetails) -> Fault:
-    column = entity.columns_by_name.get(name)
-    if column is None:
-        return Fault("There is no such field.", pointer_to(name))
-    if column.is_server_owned:
-        return Fault("The server sets this field.", pointer_to(name))
-    rule = None
-    if error["type"] == "missing" or (error["input"] is None and not column.is_nullable):
-        rule = entity.rule_of_null(name)
-    else:
-        casts = (r for r in entity.rules if r.kind == "cast" and r.columns == (name,))
-        rule = next(casts, None)
-    if rule is None:
-        return Fault(f"{column.title} has a wrong value.", pointer_to(name))
-    return fault_of_rule(rule)

@@ -1,110 +1,140 @@
-"""Who calls: access tokens, and the roles that endpoints ask for in their signatures."""
+"""Who calls, and what endpoints ask for in their signatures: a role, and access to a dataset."""
 
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, cast
-from uuid import UUID, uuid4
+from collections.abc import Awaitable, Callable, Collection
+from typing import Annotated, NoReturn, cast
 
-import jwt
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 
-from api.database import Pool
+from api.audit import audit
+from api.database import Database, database_of
 from api.errors import Problem
-from api.users import ROLES, Role, User, user_by_id
+from api.limits import address_of, take
+from api.tokens import Claims, Tokens, unauthenticated
+from api.users import ROLES, Role, User, user_of_claims
+from assay.catalog import Entity
 
 LOGIN = "/api/v1/auth/login"
-LIFETIME = timedelta(minutes=15)
-LEEWAY = timedelta(seconds=30)
-MIN_SECRET = 32
-"""Bytes (RFC 7518, 3.2: a key for HS256 is at least as long as its hash)."""
 
-_ISSUER = "assay"
-_AUDIENCE = "assay api"
-_TYPE = "at+jwt"
-_CLAIMS = ("exp", "nbf", "iat", "iss", "aud", "sub", "jti")
-
-
-class Tokens:
-    """Issues and reads access tokens (JWT, RFC 9068)."""
-
-    def __init__(self, secret: str) -> None:
-        """Raises `ValueError` for a secret of less than 32 bytes."""
-        if len(secret.encode()) < MIN_SECRET:
-            raise ValueError(f"ASSAY_SECRET has less than {MIN_SECRET} bytes: set a longer one.")
-        self._secret = secret
-
-    def issue(self, user_id: UUID) -> str:
-        now = datetime.now(UTC)
-        claims = {
-            "exp": now + LIFETIME,
-            "nbf": now,
-            "iat": now,
-            "iss": _ISSUER,
-            "aud": _AUDIENCE,
-            "sub": str(user_id),
-            "jti": uuid4().hex,
-        }
-        return jwt.encode(claims, self._secret, algorithm="HS256", headers={"typ": _TYPE})
-
-    def read(self, token: str) -> UUID:
-        """The user that a token was issued to.
-
-        Raises:
-            Problem: 401, for whatever is wrong with it; it does not say what.
-        """
-        try:
-            decoded: dict[str, Any] = jwt.decode_complete(
-                token,
-                self._secret,
-                algorithms=["HS256"],
-                issuer=_ISSUER,
-                audience=_AUDIENCE,
-                leeway=LEEWAY,
-                options={"require": list(_CLAIMS), "strict_aud": True},
-            )
-            # PyJWT does not look at the type: a token made for another use would do.
-            if decoded["header"].get("typ") == _TYPE:
-                return UUID(decoded["payload"]["sub"])
-        except (jwt.InvalidTokenError, ValueError):
-            pass
-        raise unauthenticated(
-            "The access token is not valid, or no longer.", 'error="invalid_token"'
-        )
-
-
-def unauthenticated(detail: str, challenge: str = "") -> Problem:
-    """401 as RFC 6750 wants it: `error` is for a token that was given."""
-    return Problem(401, detail, headers={"WWW-Authenticate": f"Bearer {challenge}".strip()})
-
+Authorize = Callable[[Request, Claims], Awaitable[User]]
 
 _bearer = OAuth2PasswordBearer(tokenUrl=LOGIN, auto_error=False)
+BearerToken = Annotated[str | None, Depends(_bearer)]
 
 
-async def _subject(request: Request, token: Annotated[str | None, Depends(_bearer)]) -> UUID:
-    if not token:
-        raise unauthenticated("Log in and send the access token.")
-    tokens = cast("Tokens", request.app.state.tokens)
-    return tokens.read(token)
+class _Bearer(OAuth2PasswordBearer):
+    """Whom the token in the header names; one step, since FastAPI takes time for each."""
+
+    async def __call__(self, request: Request) -> Claims:  # type: ignore[override]
+        tokens = cast("Tokens", request.app.state.tokens)
+        try:
+            token = await super().__call__(request)
+            if not token:
+                raise unauthenticated("Log in and send the access token.")
+            claims = tokens.read(token)
+        except Problem:
+            take(request, "requests", address_of(request))
+            raise
+        request.state.user_id = claims.user_id
+        take(request, "requests", str(claims.user_id))
+        return claims
 
 
-Subject = Annotated[UUID, Depends(_subject)]
+_claims = _Bearer(tokenUrl=LOGIN, auto_error=False, scheme_name=_bearer.scheme_name)
+
+Subject = Annotated[Claims, Depends(_claims)]
 """Whom a valid token names; costs no connection. What reads the request depends on it, so that
 strangers learn nothing, and comes before the role, so that a bad request costs no connection."""
 
 
-def _at_least(role: Role) -> Callable[[UUID, Pool], Awaitable[User]]:
-    async def authorize(subject: Subject, database: Pool) -> User:
-        user = await user_by_id(database, subject)
-        if user is None:
-            raise unauthenticated("This user is not active.", 'error="invalid_token"')
-        if ROLES.index(user.role) < ROLES.index(role):
-            raise Problem(403, f"This takes the role {role}; yours is {user.role}.")
+async def authenticated(database: Database, claims: Claims) -> User:
+    """The user as the database has it now, in the one query that each request makes.
+
+    Raises:
+        Problem: 401 where the user is not active, or the session was ended.
+    """
+    user = await user_of_claims(database, claims)
+    if user is None:
+        raise unauthenticated("The session has ended: log in again.", 'error="invalid_token"')
+    return user
+
+
+def _at_least(role: Role) -> Authorize:
+    async def authorize(request: Request, subject: Subject) -> User:
+        return await _user_with(role, request, subject)
+
+    return authorize
+
+
+async def _user_with(role: Role, request: Request, claims: Claims) -> User:
+    database = await database_of(request)
+    user = await authenticated(database, claims)
+    if ROLES.index(user.role) < ROLES.index(role):
+        detail = f"This takes the role {role}; yours is {user.role}."
+        await refuse(request, database, user, detail)
+    return user
+
+
+# Rights come from the database at each request: a token only says who calls.
+Reader = Annotated[User, Depends(_at_least("reader"))]
+Editor = Annotated[User, Depends(_at_least("editor"))]
+Admin = Annotated[User, Depends(_at_least("admin"))]
+
+
+def reader_of(entity: Entity) -> Authorize:
+    """For signatures: a user who may read the dataset, or 401, 403, 404."""
+    role: Role = "reader"
+
+    async def authorize(request: Request, subject: Subject) -> User:
+        user = await _user_with(role, request, subject)
+        check_readable(user, entity)
+        if entity.has_personal_data and user.sees_personal_data_of(entity):
+            await audit(await database_of(request), request, "sensitive_read", user.username)
         return user
 
     return authorize
 
 
-# The role comes from the database at each request: a token only says who calls.
-Reader = Annotated[User, Depends(_at_least("reader"))]
-Editor = Annotated[User, Depends(_at_least("editor"))]
+def editor_of(entity: Entity) -> Authorize:
+    """For signatures: an editor who may write the dataset, or 401, 403, 404."""
+    role: Role = "editor"
+
+    async def authorize(request: Request, subject: Subject) -> User:
+        user = await _user_with(role, request, subject)
+        await check_writable(request, await database_of(request), user, entity)
+        return user
+
+    return authorize
+
+
+def check_readable(caller: User, entity: Entity) -> None:
+    """Raises `Problem` 404: what is not the caller's is not there, whatever is asked of it."""
+    if not caller.may_read(entity):
+        raise Problem(404)
+
+
+async def check_writable(
+    request: Request, database: Database, caller: User, entity: Entity
+) -> None:
+    """Raises `Problem` 404 where it is not the caller's, 403 where the caller may only read it."""
+    check_readable(caller, entity)
+    if not caller.may_write(entity):
+        await refuse(request, database, caller, f"This takes the scope {entity.path}:write.")
+
+
+async def check_personal_data(
+    request: Request, database: Database, caller: User, entities: Collection[Entity]
+) -> None:
+    """Raises `Problem` 403 where raw rows of these would show what the caller may not see."""
+    for entity in entities:
+        if not caller.sees_personal_data_of(entity):
+            detail = f"Raw rows have personal data: this takes the scope {entity.path}:pii."
+            await refuse(request, database, caller, detail)
+    if any(entity.has_personal_data for entity in entities):
+        await audit(database, request, "sensitive_read", caller.username)
+
+
+async def refuse(request: Request, database: Database, caller: User, detail: str) -> NoReturn:
+    """Raises `Problem` 403, which the audit log keeps."""
+    await audit(database, request, "authz_fail", caller.username, is_success=False)
+    raise Problem(403, detail)

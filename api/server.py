@@ -7,7 +7,11 @@ import uvicorn
 
 from api.app import create_app
 from api.builds import SHUTDOWN_SECONDS, Builder
+from api.protocol import BoundedProtocol
+from assay.logs import configuration
 from assay.settings import Settings
+
+_CONNECTIONS_PER_REQUEST = 8
 
 
 class _Server(uvicorn.Server):
@@ -36,10 +40,15 @@ def serve_project(settings: Settings) -> None:
         app,
         host=settings.host,
         port=settings.port,
+        http=BoundedProtocol,
+        ws="none",
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+        log_config=configuration(settings),
         log_level="warning",
+        # Those that only hold a connection count too; the application says 503 far earlier.
+        limit_concurrency=_CONNECTIONS_PER_REQUEST * settings.max_requests,
     )
     server = _Server(config, app.state.builder)
     with suppress(KeyboardInterrupt):

@@ -4,17 +4,22 @@ import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from pydantic import Field
 
+from api.audit import audit
 from api.builds import PATIENCE_SECONDS, TURN_SECONDS, Builds, detail_of
 from api.cursor import check_parameters
 from api.database import Pool
 from api.errors import Fault, Problem, documented, invalid
 from api.forms import MEDIA_TYPE, boundary_of, receive_file
-from api.loads import LoadReport, Rejected, Reports, location_of
-from api.routes import PREFIX, READING, answer
-from api.security import Editor, Subject
+from api.limits import take
+from api.loads import LoadReport, Reports, location_of
+from api.rejected import Rejected
+from api.resource import PREFIX, READING, answer
+from api.router import Router
+from api.security import Subject, editor_of
+from api.users import User
 from assay.catalog import Entity
 
 _FORM = {
@@ -84,10 +89,11 @@ class Asked:
     is_async: bool
 
 
-def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> APIRouter:
-    router = APIRouter(tags=[entity.title])
+def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> Router:
+    router = Router(prefix=f"{PREFIX}/{entity.path}", tags=[entity.title])
 
     async def read(request: Request, _subject: Subject, dry_run: DryRun, force: Force) -> Asked:
+        take(request, "uploads", str(request.state.user_id))
         check_parameters(request, "dry_run", "force")
         return Asked(
             boundary=boundary_of(request, max_megabytes),
@@ -97,7 +103,7 @@ def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> APIRouter
         )
 
     @router.put(
-        f"{PREFIX}/{entity.path}",
+        "",
         summary="Upload a file",
         description=_DESCRIPTION,
         openapi_extra={**_FORM, "parameters": [_PREFER]},
@@ -110,7 +116,7 @@ def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> APIRouter
     async def upload(
         request: Request,
         asked: Annotated[Asked, Depends(read)],
-        caller: Editor,
+        caller: Annotated[User, Depends(editor_of(entity))],
         database: Pool,
         builder: Builds,
     ) -> Response:
@@ -136,6 +142,7 @@ def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> APIRouter
             said = detail_of(outcome)
             return _answer(said["report"], said["already_loaded"], said["rejected_rows"])
         location = location_of(load.load_id)
+        await audit(database, request, "upload_complete", caller.username, target=location)
         if outcome.status not in ("done", "running", "died"):
             raise Problem(
                 503,

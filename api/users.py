@@ -1,51 +1,139 @@
-"""Users and their passwords. Hashing takes time: the API does it in a few threads."""
+"""Users: what each may do, and the SQL about them."""
 
-import asyncio
-import logging
+# ruff: noqa: S608, S105 - the texts are our own, and are no passwords
+
 import unicodedata
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import Literal, get_args
 from uuid import UUID
 
-from passlib.context import CryptContext  # type: ignore[import-untyped]
-
 from api.database import Database
+from api.passwords import hash_password, verify_in_thread
+from api.tokens import Claims
+from assay.catalog import Entity
 
 Role = Literal["reader", "editor", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """Each may do all that those before it may."""
 
-MIN_PASSWORD = 8
-MAX_PASSWORD = 128
-"""In code points: hashing costs time that grows with the length."""
+SCOPES = ("read", "write", "pii")
+TABLE = "auth.users"
 
 USER_BY_NAME = """
-select user_id, username, role, is_active, password_hash from auth.users where username = $1
+select user_id, username, is_active, password_hash from auth.users where username = $1
 """
-USER_BY_ID = "select user_id, username, role from auth.users where user_id = $1 and is_active"
-_ADD_USER = """
-insert into auth.users (username, password_hash, role) values ({}, {}, {}) returning user_id
-"""
-
-# OWASP's parameters (Password Storage Cheat Sheet); `dummy_verify` takes the same time with them.
-_CONTEXT = CryptContext(
-    schemes=["argon2"],
-    argon2__type="ID",
-    argon2__memory_cost=19456,
-    argon2__time_cost=2,
-    argon2__parallelism=1,
+# A session that is not known was not ended: tokens outlive no session, which stays for 30 days.
+USER_OF_CLAIMS = """
+select user_id, username, role, scopes
+from auth.users
+where user_id = $1 and is_active and token_version = $2
+and not exists (
+    select from auth.sessions where session_id = $3 and revoked_at is not null
 )
-# Each hash takes 19 MiB: the number of threads bounds what many logins at once cost.
-_HASHING = ThreadPoolExecutor(max_workers=4, thread_name_prefix="password")
-_log = logging.getLogger(__name__)
+"""
+_ADD_USER = "insert into auth.users (username, password_hash, role) values (%s, %s, %s)"
+_SET_PASSWORD_BY_NAME = """
+update auth.users set
+    password_hash = %s, token_version = token_version + 1,
+    code_hash = null, code_expires_at = null
+where username = %s
+"""
+STORE_HASH = """
+update auth.users set password_hash = $3 where user_id = $1 and password_hash = $2
+"""
+_SHOWN = "user_id, username, display_name, role, scopes, is_active, created_at"
+ONE_USER = f"""
+select username, row_to_json(shown.*)::text as body
+from (select {_SHOWN} from auth.users where user_id = $1) as shown
+"""
+# $1 limit, $2 name to go on after
+PAGE_OF_USERS = f"""
+with page as (
+    select {_SHOWN} from auth.users where $2::text is null or username > $2
+    order by username limit $1::integer + 1
+),
+shown as (select * from page order by username limit $1::integer)
+select
+    (
+        select coalesce(json_agg(row_to_json(shown.*) order by username), '[]')::text from shown
+    ) as items,
+    case when (select count(*) from page) > $1::integer then (
+        select json_build_array(max(username))::text from shown
+    ) end as last
+"""
+CREATE_USER = f"""
+with made as (
+    insert into auth.users (
+        username, password_hash, role, scopes, display_name, code_hash, code_expires_at
+    )
+    values ($1, $2, $3, $4, $5, $6, clock_timestamp() + $7::interval)
+    returning {_SHOWN}
+)
+select user_id, row_to_json(made.*)::text as body from made
+"""
+# A member that is not there is null, and stays; `display_name` can be null, and has a flag.
+CHANGE_USER = f"""
+with changed as (
+    update auth.users set
+        role = coalesce($2, role),
+        scopes = coalesce($3, scopes),
+        is_active = coalesce($4, is_active),
+        display_name = case when $5 then $6 else display_name end
+    where user_id = $1
+    returning {_SHOWN}
+)
+select username, row_to_json(changed.*)::text as body from changed
+"""
+DELETE_USER = "delete from auth.users where user_id = $1 returning username"
+SET_PASSWORD = """
+update auth.users set
+    password_hash = $2, token_version = token_version + 1,
+    code_hash = null, code_expires_at = null
+where user_id = $1
+returning user_id
+"""
+SET_CODE = """
+update auth.users set
+    password_hash = '', token_version = token_version + 1,
+    code_hash = $2, code_expires_at = clock_timestamp() + $3::interval
+where user_id = $1
+returning username
+"""
+# One who is faster takes it: the row is read again after the wait for it.
+USE_CODE = """
+update auth.users set
+    password_hash = $3, token_version = token_version + 1,
+    code_hash = null, code_expires_at = null
+where username = $1 and code_hash = $2 and code_expires_at > clock_timestamp() and is_active
+returning user_id
+"""
 
 
 @dataclass(frozen=True)
 class User:
+    """Who calls. A role says which verbs, scopes say which datasets (docs/security.md)."""
+
     user_id: UUID
     username: str
     role: Role
+    scopes: frozenset[str] = frozenset()
+
+    def may_read(self, entity: Entity) -> bool:
+        """All that are not restricted without any scope, else those that the scopes name."""
+        if not self.scopes:
+            return not entity.is_restricted
+        return any(f"{entity.path}:{scope}" in self.scopes for scope in SCOPES)
+
+    def may_write(self, entity: Entity) -> bool:
+        if self.role == "reader":
+            return False
+        if not self.scopes:
+            return not entity.is_restricted
+        return f"{entity.path}:write" in self.scopes
+
+    def sees_personal_data_of(self, entity: Entity) -> bool:
+        """True also where there is none."""
+        return not entity.has_personal_data or f"{entity.path}:pii" in self.scopes
 
 
 def normal_username(username: str) -> str:
@@ -53,64 +141,44 @@ def normal_username(username: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", username).lower())
 
 
-def hash_password(password: str) -> str:
-    """Argon2id hash for `auth.users.password_hash`.
-
-    Raises:
-        ValueError: It is too short or too long; the message is a sentence.
-    """
-    if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
-        raise ValueError(f"A password has {MIN_PASSWORD} to {MAX_PASSWORD} characters.")
-    return cast("str", _CONTEXT.hash(_normal_password(password)))
-
-
 def add_user_statement(username: str, password: str, role: str) -> tuple[str, tuple[str, ...]]:
     """A new user as a statement for psycopg and its values; raises as `hash_password` does."""
-    values = (normal_username(username), hash_password(password), role)
-    return _ADD_USER.format("%s", "%s", "%s"), values
-
-
-async def create_user(database: Database, username: str, password: str, role: Role) -> User:
-    """Raises `ValueError` as `hash_password` does, `asyncpg.UniqueViolationError` if it exists."""
-    loop = asyncio.get_running_loop()
-    hashed = await loop.run_in_executor(_HASHING, hash_password, password)
     name = normal_username(username)
-    row = await database.fetch_row(_ADD_USER.format("$1", "$2", "$3"), name, hashed, role)
-    assert row is not None  # noqa: S101 - an insert returns its row
-    return User(row["user_id"], name, role)
+    return _ADD_USER, (name, hash_password(password, name), role)
 
 
-async def user_by_id(database: Database, user_id: UUID) -> User | None:
-    """The user as the database has it now, if active."""
-    row = await database.fetch_row(USER_BY_ID, user_id)
-    return User(row["user_id"], row["username"], row["role"]) if row else None
+def set_password_statement(username: str, password: str) -> tuple[str, tuple[str, ...]]:
+    """Likewise another password; no row is changed where there is no such user."""
+    name = normal_username(username)
+    return _SET_PASSWORD_BY_NAME, (hash_password(password, name), name)
 
 
-async def authenticate(database: Database, username: str, password: str) -> User | None:
-    """The active user of that name and password; unknown ones take as long as wrong passwords."""
-    row = await database.fetch_row(USER_BY_NAME, normal_username(username))
-    loop = asyncio.get_running_loop()
-    stored = row["password_hash"] if row else None
-    matches = await loop.run_in_executor(_HASHING, _verify, password, stored)
-    if row is None or not matches or not row["is_active"]:
+async def user_of_claims(database: Database, claims: Claims) -> User | None:
+    """The user as the database has it now, if active and nothing has ended the session."""
+    values = (claims.user_id, claims.version, claims.session_id)
+    row = await database.fetch_row(USER_OF_CLAIMS, *values)
+    if row is None:
         return None
-    return User(row["user_id"], row["username"], row["role"])
+    return User(row["user_id"], row["username"], row["role"], frozenset(row["scopes"]))
 
 
-def warm_up() -> None:
-    """Make the hash that `dummy_verify` uses: else the first unknown user takes twice the time."""
-    _CONTEXT.dummy_verify()
+@dataclass(frozen=True)
+class Known:
+    """A user that a name belongs to, and whether the password was right and may be used."""
+
+    user_id: UUID
+    username: str
+    is_authentic: bool
 
 
-def _verify(password: str, stored: str | None) -> bool:
-    if stored is not None:
-        try:
-            return bool(_CONTEXT.verify(_normal_password(password), stored))
-        except ValueError:
-            _log.exception("a stored password hash cannot be read")
-    _CONTEXT.dummy_verify()
-    return False
-
-
-def _normal_password(password: str) -> str:
-    return unicodedata.normalize("NFKC", password)
+async def authenticate(database: Database, username: str, password: str) -> Known | None:
+    """None where nobody has the name. That takes as long as a wrong password or a disabled user."""
+    row = await database.fetch_row(USER_BY_NAME, normal_username(username))
+    matches, updated = await verify_in_thread(password, row["password_hash"] if row else None)
+    if row is None:
+        return None
+    is_authentic = matches and row["is_active"]
+    if is_authentic and updated:
+        values = (row["user_id"], row["password_hash"], updated)
+        await database.write_row(TABLE, STORE_HASH, *values)
+    return Known(row["user_id"], row["username"], is_authentic)

@@ -2,7 +2,9 @@
 
 # ruff: noqa: S608 - identifiers and types are the catalog's, values are bound
 
-from assay.catalog import Entity
+from collections.abc import Iterable
+
+from assay.catalog import Column, Entity
 
 
 def function_of(entity: Entity) -> str:
@@ -13,19 +15,19 @@ def function_of(entity: Entity) -> str:
     return f"staging.{quoted(f'{entity.name}__versions')}"
 
 
-def as_row(entity: Entity, image: str) -> str:
-    """A row of the contract from its image, for `from`."""
-    columns = ", ".join(f"{quoted(c.name)} {c.data_type}" for c in entity.columns)
-    return f"jsonb_to_record({image}) as image ({columns})"
+def as_row(columns: Iterable[Column], image: str) -> str:
+    """These columns of a row from its image, for `from`."""
+    typed = ", ".join(f"{quoted(c.name)} {c.data_type}" for c in columns)
+    return f"jsonb_to_record({image}) as image ({typed})"
 
 
-def page(entity: Entity, below: str) -> str:
+def page(entity: Entity, below: str, columns: Iterable[Column]) -> str:
     """$1 limit, $2 key. The newest first; no row where the key never was."""
 
     def row(image: str) -> str:
         return f"""
             case when {image} is not null then (
-                select row_to_json(image.*) from {as_row(entity, image)}
+                select row_to_json(image.*) from {as_row(columns, image)}
             ) end
         """
 
@@ -74,7 +76,7 @@ def page(entity: Entity, below: str) -> str:
     """
 
 
-def as_of(entity: Entity) -> str:
+def as_of(entity: Entity, columns: Iterable[Column]) -> str:
     """$1 key, $2 time. The last version in the order of events; no row where it is a deletion."""
     return f"""
         select row_to_json(image.*)::text as body
@@ -84,7 +86,7 @@ def as_of(entity: Entity) -> str:
             order by version desc
             limit 1
         ) as version
-        cross join lateral {as_row(entity, "version.image")}
+        cross join lateral {as_row(columns, "version.image")}
         where version.image is not null
     """
 

@@ -5,6 +5,7 @@ in whatever imports it, names a dataset, a column or a rule.
 """
 
 import json
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any, Literal
 
 # Columns of every curated table that the platform fills.
 PROVENANCE = ("updated_at", "updated_by")
+
+_NUMBER = r"(-?\d+(?:\.\d+)?)"
+_REF = re.compile(r"""ref\(\s*['"](\w+)['"]\s*\)""")
 
 Severity = Literal["error", "warn"]
 RuleKind = Literal["check", "not_null", "unique", "dependency", "cast", "fields"]
@@ -49,6 +53,14 @@ class Column:
     """SQL over the row's other columns, for a value that a writer left out."""
     enum: tuple[Any, ...]
     examples: tuple[Any, ...]
+    is_personal: bool = False
+    """Says something of a person: hidden from whoever has no scope for it."""
+    references: str | None = None
+    """The entity whose key it holds."""
+    minimum: str | None = None
+    maximum: str | None = None
+    max_length: int | None = None
+    """In characters; these three as far as simple checks of the contract say so."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,14 @@ class Entity:
     rules: tuple[Rule, ...]
     source_tables: tuple[str, ...]
     """Names of the source tables whose loads feed it."""
+    search: tuple[str, ...] = ()
+    """Columns of text whose words have an index."""
+    is_restricted: bool = False
+    """Only for people whose scopes name it."""
+
+    @cached_property
+    def has_personal_data(self) -> bool:
+        return any(column.is_personal for column in self.columns)
 
     @cached_property
     def columns_by_name(self) -> dict[str, Column]:
@@ -96,6 +116,10 @@ class SourceColumn:
     is_mandatory: bool
     description: str
     examples: tuple[Any, ...]
+    column: str | None = None
+    """The curated column that it becomes; else the one with its name, if there is one."""
+    export: str | None = None
+    """The way back: SQL over a curated row; else the text of that column."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +197,7 @@ def _entity(
             f"{node['original_file_path']}: {node['name']} has no primary_key constraint; "
             "add one at model level."
         )
+    references = _references(node)
     return Entity(
         name=node["name"],
         schema=node["schema"],
@@ -181,13 +206,19 @@ def _entity(
         description=_sentence(node["description"]),
         path=meta.get("api", {}).get("path"),
         key=tuple(key),
-        columns=tuple(_column(c, key) for c in node["columns"].values()),
+        columns=tuple(
+            _column(c, key, references, _limits(c, node)) for c in node["columns"].values()
+        ),
         rules=_rules(node),
         source_tables=_ancestors(node, nodes, sources),
+        search=tuple(meta.get("search", ())),
+        is_restricted=meta.get("api", {}).get("restricted", False),
     )
 
 
-def _column(column: dict[str, Any], key: list[str]) -> Column:
+def _column(
+    column: dict[str, Any], key: list[str], references: dict[str, str], limits: dict[str, Any]
+) -> Column:
     meta = column["config"]["meta"]
     name = column["name"]
     return Column(
@@ -201,7 +232,45 @@ def _column(column: dict[str, Any], key: list[str]) -> Column:
         default=meta.get("default"),
         enum=tuple(meta.get("enum", ())),
         examples=tuple(meta.get("examples", ())),
+        references=references.get(name),
+        is_personal=meta.get("pii", False),
+        **limits,
     )
+
+
+def _limits(column: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    """What simple checks, joined by `and`, say of a column."""
+    limits: dict[str, Any] = {}
+    name = re.escape(column["name"])
+    for constraint in (*node["constraints"], *column["constraints"]):
+        expression = _sentence(constraint.get("expression") or "")
+        if constraint["type"] != "check" or re.search(r"\bor\b", expression):
+            continue
+        between = re.fullmatch(rf"{name} between {_NUMBER} and {_NUMBER}", expression)
+        if between:
+            limits |= {"minimum": between[1], "maximum": between[2]}
+        for part in expression.split(" and "):
+            if found := re.fullmatch(rf"{name} (>=|<=) {_NUMBER}", part):
+                limits["minimum" if found[1] == ">=" else "maximum"] = found[2]
+            elif found := re.fullmatch(rf"(?:\w+_)?length\({name}\) <= (\d+)", part):
+                limits["max_length"] = int(found[1])
+    return limits
+
+
+def _references(node: dict[str, Any]) -> dict[str, str]:
+    """The models that columns refer to by a foreign key of their own."""
+    at_columns = (
+        ({"columns": [name], **constraint})
+        for name, column in node["columns"].items()
+        for constraint in column["constraints"]
+    )
+    return {
+        constraint["columns"][0]: found[1]
+        for constraint in (*node["constraints"], *at_columns)
+        if constraint["type"] == "foreign_key"
+        and len(constraint["columns"]) == 1
+        and (found := _REF.fullmatch(constraint["to"].strip()))
+    }
 
 
 def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:
@@ -301,6 +370,8 @@ def _source_column(column: dict[str, Any]) -> SourceColumn:
         is_mandatory=meta.get("mandatory", False),
         description=_sentence(column["description"]),
         examples=tuple(meta.get("examples", ())),
+        column=meta.get("column"),
+        export=meta.get("export"),
     )
 
 

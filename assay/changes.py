@@ -10,29 +10,32 @@ Parameters are PostgreSQL's own (`$1`), so psycopg (by a `RawCursor`) and asyncp
 
 # ruff: noqa: S608 - identifiers are the catalog's and quoted, values are bound
 
+from collections.abc import Iterable
+
 from psycopg import sql
 
-from assay.catalog import Entity
+from assay.catalog import Column, Entity
 
 BEGINNING = ("0", "", None)
 """$2 to $4 of the first read."""
 
 
-def page_of_changes(entity: Entity) -> str:
+def page_of_changes(entity: Entity, shown: Iterable[Column] | None = None) -> str:
     """Changes of an entity, in the order in which readers may rely on them.
 
-    $1 limit; $2 to $4 where to go on, as text: BEGINNING, or the values of `next` of the page
-    before. Columns: `items`, a JSON array of {key, operation, row}; `next`, a JSON array to keep;
-    `more`, whether there is more now; `is_known`, false where the position is of another database,
-    from whose dump this one was made; `is_whole`, false where rows still carry transactions of
-    that one (docs/operations.md tells the remedy).
+    Rows have all columns, or those that are `shown`. $1 limit; $2 to $4 where to go on, as text:
+    BEGINNING, or the values of `next` of the page before. Columns: `items`, a JSON array of {key,
+    operation, row}; `next`, a JSON array to keep; `more`, whether there is more now; `is_known`,
+    false where the position is of another database, from whose dump this one was made;
+    `is_whole`, false where rows still carry transactions of that one (docs/operations.md tells
+    the remedy).
 
     One statement, so all of it is of one snapshot. `until` is found with the first page and kept
     while there are more: so a reader comes to an end, however much is written meanwhile.
     """
     changes = sql.Identifier("staging", f"{entity.name}__changes").as_string()
     table = sql.Identifier(entity.schema, entity.table).as_string()
-    columns = ", ".join(sql.Identifier(c.name).as_string() for c in entity.columns)
+    columns = ", ".join(sql.Identifier(c.name).as_string() for c in shown or entity.columns)
     key = entity.columns_by_name[entity.key[0]]
     is_row = f"{sql.Identifier(key.name).as_string()} = page.key::{key.data_type}"
     # bytes, so that a position means the same under another collation

@@ -18,7 +18,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from assay import dbt, environment, postgres, report
 from assay.catalog import Catalog, CatalogError, SourceTable
 from assay.database import libpq_environment, start_database, upgrade
-from assay.settings import Settings, read_settings
+from assay.settings import (
+    UNSAFE_SETTINGS,
+    Settings,
+    UnsafeSettingsError,
+    check_production,
+    read_settings,
+)
 from loader.copy import LoadResult, load_file
 from loader.errors import LoadError
 from loader.report import WAITING
@@ -30,8 +36,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 database_app = typer.Typer(help="The database.", no_args_is_help=True)
+keys_app = typer.Typer(help="Keys that sign access tokens.", no_args_is_help=True)
 users_app = typer.Typer(help="People who may log in.", no_args_is_help=True)
 app.add_typer(database_app, name="db")
+app.add_typer(keys_app, name="keys")
 app.add_typer(users_app, name="users")
 
 console = Console(highlight=False)
@@ -61,6 +69,7 @@ TRANSIENT_FAILURE = 5
 BUILD_FAILED = 1
 
 ADMINS = "select username from auth.users where role = 'admin' and is_active order by created_at"
+USERS = "select username, role, scopes, is_active from auth.users order by username"
 BUILD_LOCK = "hashtextextended('assay build', 0)"
 # PostgreSQL shows the two halves of an advisory lock's number.
 BUILDING = f"""
@@ -84,6 +93,8 @@ def main() -> None:
         _fail(f"No database: {error}".strip(), TRANSIENT_FAILURE)
     except psycopg.Error as error:
         _fail(f"The database refused: {error.diag.message_primary or error}", BUILD_FAILED)
+    except UnsafeSettingsError as error:
+        _fail(str(error), UNSAFE_SETTINGS)
     except (CatalogError, dbt.BuildError, OSError, ValueError) as error:
         _fail(str(error), BUILD_FAILED)
 
@@ -96,6 +107,7 @@ def up(
 ) -> None:
     """Do everything: database, load, build, docs, API. An empty database gets the sample."""
     settings = read_settings()
+    check_production(settings)
     if serve:
         _check_port(settings)
     url, catalog = _prepare(settings)
@@ -162,6 +174,7 @@ def docs() -> None:
 def serve() -> None:
     """Serve the API on HOST:PORT."""
     settings = read_settings()
+    check_production(settings)
     _check_port(settings)
     start_database(settings)
     _serve(settings)
@@ -197,6 +210,46 @@ def add_user(
     password = secrets.token_urlsafe(18)
     _create_user(url, username, password, role)
     console.print(f"{report.printable(username)} ({role}): password {password}", soft_wrap=True)
+
+
+@users_app.command("list")
+def list_users() -> None:
+    """Show who may log in, and as what."""
+    url, _ = _prepare(read_settings())
+    with psycopg.connect(url) as connection:
+        for username, role, scopes, is_active in connection.execute(USERS):
+            rights = " ".join([role, *scopes, *([] if is_active else ["disabled"])])
+            console.print(f"{report.printable(username)}: {report.printable(rights)}")
+
+
+@users_app.command("password")
+def set_password(username: str) -> None:
+    """Give a user a generated password, shown once; it ends the user's sessions."""
+    from api.users import set_password_statement  # noqa: PLC0415  hashing is only needed here
+
+    url, _ = _prepare(read_settings())
+    password = secrets.token_urlsafe(18)
+    with psycopg.connect(url) as connection:
+        _expect_user(connection.execute(*set_password_statement(username, password)), username)
+    console.print(f"{report.printable(username)}: password {password}", soft_wrap=True)
+
+
+@users_app.command("unlock")
+def unlock_user(username: str) -> None:
+    """Forget the failed logins of a user."""
+    from api.throttle import subject_of  # noqa: PLC0415  only the API counts failures
+
+    url, _ = _prepare(read_settings())
+    with psycopg.connect(url) as connection:
+        connection.execute("delete from auth.failures where subject = %s", (subject_of(username),))
+
+
+@keys_app.command("rotate")
+def rotate() -> None:
+    """Sign access tokens with a new key; servers need no restart."""
+    from api.tokens import rotate_keys  # noqa: PLC0415  only the API signs
+
+    console.print(f"key {rotate_keys(read_settings().keys_file)} signs from now on")
 
 
 def _prepare(settings: Settings) -> tuple[str, Catalog]:
@@ -325,6 +378,11 @@ def _first_admin(settings: Settings, url: str) -> tuple[str, str | None]:
     except ValueError as error:
         raise ValueError(f"ADMIN_USERNAME or ADMIN_PASSWORD: {error}") from None
     return name, password if is_new else None
+
+
+def _expect_user(cursor: psycopg.Cursor[Any], username: str) -> None:
+    if cursor.rowcount == 0:
+        raise ValueError(f"There is no user {username}.")
 
 
 def _create_user(url: str, username: str, password: str, role: Role) -> None:

@@ -1,10 +1,53 @@
 """Settings, from the environment and the project's `.env`; nothing here is a secret by default."""
 
+import os
+import re
+from collections.abc import Iterator
 from functools import cached_property
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from psycopg import OperationalError
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+# Scheme, host, port: what a browser sends (RFC 6454, 6.2).
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]+)?|https?://\[[0-9a-f:.]+\](:[0-9]+)?")
+
+
+def _split(text: object) -> object:
+    return text.replace(",", " ").split() if isinstance(text, str) else text
+
+
+def _check_origin(origin: str) -> str:
+    if not _ORIGIN.fullmatch(origin):
+        raise ValueError("an origin is like https://example.org:8443, in lower case; * is refused")
+    return origin
+
+
+def _check_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+    if network.prefixlen == 0:
+        raise ValueError("this would be everybody")
+    return network
+
+
+_Network = Annotated[IPv4Network | IPv6Network, AfterValidator(_check_network)]
+Networks = Annotated[tuple[_Network, ...], NoDecode, BeforeValidator(_split)]
+_Origins = Annotated[
+    tuple[Annotated[str, AfterValidator(_check_origin)], ...], NoDecode, BeforeValidator(_split)
+]
+_Count = Annotated[int, Field(ge=1)]
+
+UNSAFE_SETTINGS = 78
+"""Exit code: EX_CONFIG of sysexits.h."""
+_MIN_SECRET = 32
+_KNOWN_SECRETS = ("changethis", "changeme", "your-secret-key", "secret", "password", "admin")
+
+
+class UnsafeSettingsError(Exception):
+    """What keeps settings from being used in production; it repeats none of them."""
 
 
 def find_project(start: Path | None = None) -> Path:
@@ -23,19 +66,58 @@ def find_project(start: Path | None = None) -> Path:
 class Settings(BaseSettings):
     """What the environment says. Names are upper case there: `DATABASE_URL`, `PORT` ..."""
 
-    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore")
+    model_config = SettingsConfigDict(
+        env_file_encoding="utf-8", extra="ignore", use_attribute_docstrings=True
+    )
 
     project: Path = Field(default_factory=find_project)
+    env: Literal["development", "production"] = "development"
+    """In production unsafe settings are refused before anything listens."""
+    debug: str = ""
+    """Nothing here looks for it, but libraries do; refused in production."""
     database_url: SecretStr | None = None
-    """Without one, the embedded PostgreSQL of the project is used."""
+    """Any PostgreSQL 18; without it, the embedded one of the project. A bare `dbt` under it wants
+    `PGHOST`, `PGUSER` ... too."""
     host: str = "127.0.0.1"
+    """Address that the API listens on."""
     port: int = Field(default=8000, ge=1, le=65535)
+    """Its port."""
     admin_username: str = "admin"
+    """Of the first admin. Another name with a password makes another admin."""
     admin_password: SecretStr | None = None
+    """Of the first admin; one is generated, shown once and kept in `.env`. The password of an
+    admin who exists is not changed."""
     assay_secret: SecretStr | None = None
-    """Signs access tokens; at least 32 bytes."""
+    """Signs access tokens until `assay keys rotate` makes another key; at least 32 bytes. One is
+    generated and kept in `.env`."""
     max_upload_mb: int = Field(default=1024, ge=1)
-    """What is sent to the API may be as large, in units of 1,048,576 bytes."""
+    """What is sent to the API may be as large, in units of 1,048,576 bytes; else it is 413."""
+    requests_per_minute: _Count = 6000
+    """Of each user, and of each address that sends no valid token."""
+    logins_per_minute: _Count = 30
+    """Of each address."""
+    uploads_per_minute: _Count = 60
+    """Of each user."""
+    exports_per_minute: _Count = 30
+    """Of each user."""
+    max_requests: _Count = 200
+    """So many are answered at once; one more is answered 503."""
+    cors_origins: _Origins = ()
+    """Pages of these origins may ask the API from a browser."""
+    trusted_proxies: Networks = ()
+    """Addresses whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed."""
+    operator_addresses: Networks = ()
+    """Clients that may read `/docs`, `/openapi.json`, `/dbt` and `/metrics` from elsewhere."""
+    log_format: Literal["json", "text"] | None = None
+    """Without one: text on a terminal, JSON elsewhere."""
+
+    open_registration: bool = False
+    """Whether anybody may make himself a reader."""
+
+    @cached_property
+    def keys_file(self) -> Path:
+        """Keys that `assay keys rotate` made."""
+        return self.project / ".assay" / "keys.json"
 
     @cached_property
     def manifest(self) -> Path:
@@ -45,12 +127,75 @@ class Settings(BaseSettings):
 def read_settings(project: Path | None = None) -> Settings:
     """Settings of a project: the environment first, then its `.env`.
 
+    Each secret may stand in a file that `<NAME>_FILE` names.
+
     Raises:
         ValueError: A setting has a wrong value; the message names it and does not repeat it.
     """
     project = project or find_project()
     try:
-        return Settings(project=project, _env_file=project / ".env")  # type: ignore[call-arg]
+        secrets: dict[str, Any] = dict(_secrets_of_files())
+        return Settings(project=project, _env_file=project / ".env", **secrets)  # type: ignore[call-arg]
     except ValidationError as error:
         faults = (f"{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
         raise ValueError("; ".join(faults)) from None
+
+
+def check_production(settings: Settings) -> None:
+    """Raises `UnsafeSettingsError` with all faults, one a line, where ENV is production."""
+    faults = list(_faults(settings)) if settings.env == "production" else []
+    if faults:
+        raise UnsafeSettingsError("\n".join(["These settings are not for production.", *faults]))
+
+
+def _faults(settings: Settings) -> Iterator[str]:
+    secret = settings.assay_secret.get_secret_value() if settings.assay_secret else ""
+    if not secret:
+        yield "ASSAY_SECRET is not set: make one with `openssl rand -hex 32`."
+    else:
+        if len(secret.encode()) < _MIN_SECRET:
+            yield f"ASSAY_SECRET has less than {_MIN_SECRET} bytes."
+        if _is_known(secret):
+            yield "ASSAY_SECRET is one that everybody knows."
+    password = _password_of(settings)
+    if password and password == secret:
+        yield "ASSAY_SECRET is also the password of the database."
+    if password and _is_known(password):
+        yield "The password of the database is one that everybody knows."
+    admin = settings.admin_password.get_secret_value() if settings.admin_password else ""
+    if admin and _is_known(admin):
+        yield "ADMIN_PASSWORD is one that everybody knows."
+    if settings.open_registration:
+        yield "OPEN_REGISTRATION lets anybody read."
+    if settings.debug.lower() not in ("", "0", "false", "no", "off"):
+        yield "DEBUG is on."
+
+
+def _is_known(secret: str) -> bool:
+    """Also where it was made longer with itself, digits and dashes."""
+    lower = secret.lower()
+    return any(not lower.replace(known, "").strip("-_ 0123456789.!") for known in _KNOWN_SECRETS)
+
+
+def _password_of(settings: Settings) -> str | None:
+    if settings.database_url is None:
+        return None
+    try:
+        parts = conninfo_to_dict(settings.database_url.get_secret_value())
+    except OperationalError:
+        return None
+    return str(parts.get("password") or "")
+
+
+def _secrets_of_files() -> Iterator[tuple[str, SecretStr]]:
+    secrets = [n for n, f in Settings.model_fields.items() if f.annotation == SecretStr | None]
+    for name in secrets:
+        file = os.environ.get(f"{name.upper()}_FILE")
+        if not file:
+            continue
+        if os.environ.get(name.upper()):
+            raise ValueError(f"{name.upper()} and {name.upper()}_FILE are both set: keep one.")
+        try:
+            yield name, SecretStr(Path(file).read_text(encoding="utf-8").strip())
+        except (OSError, UnicodeDecodeError):
+            raise ValueError(f"{name.upper()}_FILE names no file that can be read.") from None

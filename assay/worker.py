@@ -8,6 +8,7 @@ that a load is committed and whatever dies from now on will not lose it, and by 
 
 import json
 import logging
+import logging.config
 import os
 import signal
 from collections.abc import Callable
@@ -20,6 +21,7 @@ import psycopg
 from assay.catalog import SourceTable
 from assay.database import database_url, libpq_environment
 from assay.dbt import BuildError, Warm
+from assay.logs import configuration
 from assay.settings import Settings, read_settings
 from loader.copy import LoadResult, load_file
 from loader.errors import LoadError
@@ -149,7 +151,9 @@ def main() -> None:
         with suppress(BrokenPipeError):  # nobody listens any more; the job is done all the same
             answers.write(json.dumps(message).encode() + b"\n")
 
-    worker = Worker(read_settings(), answer)
+    settings = read_settings()
+    logging.config.dictConfig(configuration(settings))
+    worker = Worker(settings, answer)
     # What is wrong now may be mended when the first job comes, and is said then if it is not.
     with suppress(BuildError, psycopg.Error, OSError, ValueError):
         worker.prepare()

@@ -11,13 +11,14 @@ from bench.measure import say
 from bench.project import temporary_project
 from bench.steps import (
     Steps,
+    measure_api,
     measure_assay,
     measure_from_nothing,
     measure_peers,
     measure_uploads,
     prepare,
 )
-from bench.table import Ratio, print_machine, print_ratios, print_steps
+from bench.table import Ratio, print_machine, print_ratios, print_requests, print_steps
 
 NOTES = """
 seconds  wall clock, the best of the runs; they alternate, a checkpoint before each
@@ -30,6 +31,9 @@ ORM      csv.DictReader, a pydantic model per row with the same cleaning and row
          session.add_all and commit every 1,000 rows; it does less: one row that contradicts
          another ends it, and no repair is noted
 dlt      write_disposition="merge" by the feature, else default settings; it does less: no rules
+asyncpg  FastAPI and asyncpg by hand: the same SQL, and the same check of the token and its user; it
+         puts no error into words
+fastcrud its own router over the same table, with the same check
 scaled   peers run {peer_rows:,} rows; their seconds, but those of their start-up, times {factor:g}
 """
 
@@ -53,13 +57,16 @@ def main() -> int:
         print(f"{rows:,} rows, {large.stat().st_size / 1e6:.0f} MB", flush=True)
         steps |= measure_assay(project, large, rows, arguments.rounds)
         steps |= measure_uploads(project)
+        requests = measure_api(project, peer_rows)
         steps |= measure_peers(project, small, peer_rows, factor, arguments.rounds)
         with temporary_project() as fresh:
             steps |= measure_from_nothing(fresh, small, peer_rows)
 
-    ratios = compare(steps)
+    ratios = [*compare(steps), *compare_requests(requests)]
     print()
     print_steps(list(steps.values()))
+    print()
+    print_requests(list(requests.values()))
     print()
     print_ratios(ratios)
     print(NOTES.format(peer_rows=peer_rows, factor=factor))
@@ -94,6 +101,23 @@ def compare(steps: Steps) -> list[Ratio]:
         Ratio("dlt scaled / load + build", best["dlt scaled"] / assay, at_least=3),
         Ratio("ORM / load + build from nothing, same rows", best["orm"] / best["from nothing"]),
         Ratio("dlt / load + build from nothing, same rows", best["dlt"] / best["from nothing"]),
+    ]
+
+
+def compare_requests(requests: Steps) -> list[Ratio]:
+    """Of the API's throughput to that of its peers."""
+    best = {name: step.best for name, step in requests.items()}
+    return [
+        Ratio(
+            f"{title}: assay / {peer}", best[f"{peer} {name}"] / best[f"assay {name}"], None, least
+        )
+        for title, name, peer, least in (
+            ("GET by key", "key", "asyncpg", 0.85),
+            ("GET a list of 50", "list", "asyncpg", 0.85),
+            ("POST a row", "post", "asyncpg", 0.75),
+            ("GET by key", "key", "fastcrud", 4),
+            ("GET a list of 50", "list", "fastcrud", 8),
+        )
     ]
 
 

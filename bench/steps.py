@@ -1,5 +1,6 @@
 """What is measured, step by step; each function gives its steps by a short name."""
 
+import json
 from collections import defaultdict
 from pathlib import Path
 
@@ -17,6 +18,7 @@ _PEERS = {
     "orm": ("pydantic + SQLAlchemy ORM", "bench.orm", "metabolites"),
     "dlt": ("dlt", "bench.dlt_pipeline", "bench.metabolites"),
 }
+_REQUESTS = {"key": "GET by key", "list": "GET a list of 50", "post": "POST a row"}
 _FEW, _FEW_ROUNDS = 1_000, 5
 _NO_START_UP = "load_file() and dbt's execution_time of the model"
 _LONG_ROUNDS = 2
@@ -95,6 +97,20 @@ def measure_uploads(project: Project) -> Steps:
     seconds = [float(line) for line in run.output.splitlines()]
     return {
         "upload": Step("upload of 16 rows, warm server", seconds, note="answered with its report")
+    }
+
+
+def measure_api(project: Project, rows: int) -> Steps:
+    """One request of the API and of its peers, over a table of so many rows."""
+    say("requests")
+    project.reset()
+    run = project.python("bench.api", project.folder, project.url, str(rows))
+    measured: dict[str, dict[str, list[float]]] = json.loads(run.output.splitlines()[-1])
+    return {
+        f"{server} {request}": Step(f"{_REQUESTS[request]}: {server}", seconds)
+        for request in _REQUESTS
+        for server, times in measured.items()
+        if (seconds := times.get(request))
     }
 
 

@@ -5,11 +5,21 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import psutil
 import psycopg
 
-_PACKAGES = ("psycopg", "dbt-core", "pydantic", "sqlalchemy", "dlt")
+_PACKAGES = (
+    "psycopg",
+    "dbt-core",
+    "pydantic",
+    "sqlalchemy",
+    "dlt",
+    "fastapi",
+    "asyncpg",
+    "fastcrud",
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,15 @@ def print_steps(steps: Sequence[Step]) -> None:
         parts = [runs] if len(step.seconds) > 1 else []
         parts += [step.note] if step.note else []
         rows.append((step.name, f"{step.best:.2f}", peak, "; ".join(parts)))
+    _print_aligned(rows)
+
+
+def print_requests(requests: Sequence[Step]) -> None:
+    rows = [("request", "ms", "median", "")]
+    rows += [
+        (step.name, f"{step.best * 1e3:.2f}", f"{median(step.seconds) * 1e3:.2f}", "")
+        for step in requests
+    ]
     _print_aligned(rows)
 
 

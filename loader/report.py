@@ -16,6 +16,12 @@ from psycopg import Connection, RawCursor, sql
 from assay.catalog import Catalog, SourceTable
 from loader.tables import table_of
 
+MAX_SHOWN = 1000
+"""Characters of a text in lists of rejected rows; workbooks have all."""
+ADDED = ("Row of the rejected file", "Line as it came", "Rejected because")
+"""Headers that a workbook of rejected rows has after those of its source; a loader has no use
+for them, and keeps them aside as it does all that it does not know."""
+
 _LOAD = """
     load_id, source_table, file_name, sha256, size_bytes, row_count, state, notes, error,
     loaded_by, started_at, finished_at
@@ -23,11 +29,18 @@ _LOAD = """
 
 
 def page_of_loads(*, is_first: bool) -> str:
-    """$1 limit, $2 id to continue below. Columns `items` and `last` as in `api.query.Plan`."""
-    below = "true" if is_first else "load_id < $2::text::bigint"
+    """$1 limit, $2 source tables or null for all, $3 id to continue below.
+
+    Columns `items` and `last` as in `api.query.Plan`.
+    """
+    below = "true" if is_first else "load_id < $3::text::bigint"
     return f"""
         with page as (
-            select {_LOAD} from raw.loads where state <> 'rehearsal' and {below}
+            select {_LOAD} from raw.loads
+            where
+                state <> 'rehearsal'
+                and ($2::text[] is null or source_table = any($2::text[]))
+                and {below}
             order by load_id desc limit $1::integer + 1
         ),
         shown as (select * from page order by load_id desc limit $1::integer)
@@ -117,7 +130,7 @@ STATE_OF_LOAD = """
 def page_of_rejected(source: SourceTable, *, is_first: bool) -> str:
     """$1 limit, $2 load, $3 as $2 of ONE_LOAD, $4 and $5 entity and row number to go on after."""
     after = "true" if is_first else "(entity, row_number) > ($4::text, $5::text::bigint)"
-    columns = ", ".join(sql.Identifier("came", c.name).as_string() for c in source.columns)
+    columns = ", ".join(_cut("came", column.name) for column in source.columns)
     return f"""
         with page as (
             select entity, row_number, rules
@@ -148,7 +161,7 @@ def page_of_rejected(source: SourceTable, *, is_first: bool) -> str:
                         case when came._malformed is null and came._row_number is not null then (
                             select row_to_json(cells.*) from (select {columns}) as cells
                         ) end as row,
-                        came._malformed as malformed
+                        {_cut("came", "_malformed", "malformed")}
                     from shown
                     left join {table_of(source).as_string()} as came
                         on came._load_id = $2::text::bigint
@@ -159,6 +172,52 @@ def page_of_rejected(source: SourceTable, *, is_first: bool) -> str:
                 select json_build_array(entity, row_number)::text
                 from shown order by entity desc, row_number desc limit 1
             ) end as last
+    """
+
+
+def _cut(table: str, column: str, name: str | None = None) -> str:
+    """A text as it came, but for one so long that answers would be too."""
+    text = sql.Identifier(table, column).as_string()
+    return f"""
+        case
+            when length({text}) > {MAX_SHOWN}
+                then left({text}, {MAX_SHOWN}) || '… (' || length({text}) || ' characters)'
+            else {text}
+        end as {sql.Identifier(name or column).as_string()}
+    """
+
+
+def all_rejected(source: SourceTable) -> str:
+    """$1 load, $2 as $2 of ONE_LOAD. The rejected rows, each once, with the source's headers."""
+    columns = ", ".join(
+        f"{sql.Identifier('came', c.name).as_string()} as {sql.Identifier(c.header).as_string()}"
+        for c in source.columns
+    )
+    row, malformed, reasons = (sql.Identifier(name).as_string() for name in ADDED)
+    return f"""
+        with broken as (
+            select
+                verdicts.row_number,
+                string_agg(
+                    distinct coalesce(
+                        $2::text::jsonb -> verdicts.entity -> rule.name ->> 'message', rule.name
+                    ),
+                    ' '
+                ) as reasons
+            from journal.verdicts
+            cross join unnest(verdicts.rules) as rule (name)
+            where verdicts.load_id = $1::text::bigint
+            group by verdicts.row_number
+        )
+        select
+            {columns},
+            broken.row_number::text as {row},
+            came._malformed as {malformed},
+            broken.reasons as {reasons}
+        from broken
+        left join {table_of(source).as_string()} as came
+            on came._load_id = $1::text::bigint and came._row_number = broken.row_number
+        order by broken.row_number
     """
 
 

@@ -108,7 +108,7 @@ def test_dockerfile_passes_hadolint() -> None:
 # --- The image -----------------------------------------------------------------
 
 
-def test_image_runs_as_a_fixed_unprivileged_user() -> None:
+def test_b48_image_runs_as_a_fixed_unprivileged_user() -> None:
     """The image's user is given by number, is not root, and exists in the image."""
     user, group = last("USER").split(":")
     assert int(user) >= 10000
@@ -234,7 +234,7 @@ def test_ports_are_open_to_this_machine_alone() -> None:
 
 
 @pytest.mark.parametrize("name", ["pipeline", "api"])
-def test_own_containers_are_confined(name: str) -> None:
+def test_b48_own_containers_are_confined(name: str) -> None:
     """Our containers cannot write to their image, hold no capability and cannot gain one."""
     service = compose()["services"][name]
     assert service["read_only"] is True
@@ -301,3 +301,32 @@ def test_ci_runs_what_a_developer_runs() -> None:
     text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     steps = yaml.safe_load(text)["jobs"]["test"]["steps"]
     assert [step["run"] for step in steps if "run" in step] == ["bash .ci/run"]
+
+
+def test_b48_the_locks_are_audited_each_night() -> None:
+    """Each night pip-audit reads the hashed locks and writes a bill of materials; no gate does."""
+    path = ROOT / ".github" / "workflows" / "nightly.yml"
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    triggers = document[True]  # YAML 1.1 reads `on` so
+    assert [entry["cron"].split()[2:] for entry in triggers["schedule"]] == [["*", "*", "*"]]
+    assert set(triggers) == {"schedule", "workflow_dispatch"}
+    job = document["jobs"]["audit"]
+    locks = job["strategy"]["matrix"]["lock"]
+    assert all((ROOT / f"{lock}.lock").is_file() for lock in locks)
+    # The largest lock holds all packages of the others.
+    assert {"requirements", "requirements-bench"} <= set(locks)
+    (audit,) = [s["run"] for s in job["steps"] if s.get("run", "").startswith("pip-audit ")]
+    assert "--require-hashes" in audit
+    assert "--format cyclonedx-json" in audit
+    kept = [s for s in job["steps"] if s.get("uses", "").startswith("actions/upload-artifact@")]
+    assert [step["if"] for step in kept] == ["always()"]
+
+
+def test_b48_every_locked_package_has_its_hashes() -> None:
+    """Each package of each lock is pinned to one version, with the hashes of its files."""
+    for path in ROOT.glob("requirements*.lock"):
+        text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+        lines = [line for line in text.splitlines() if re.match(r"[a-z]", line)]
+        assert lines, path.name
+        for line in lines:
+            assert re.match(r"[\w.\[\],-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line), line

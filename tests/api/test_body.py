@@ -58,7 +58,7 @@ VALUES = st.recursive(
     ],
     ids=range(27),
 )
-async def test_a_body_that_has_no_one_meaning_is_422(
+async def test_b30_a_body_that_has_no_one_meaning_is_422(
     editor: httpx.AsyncClient, body: bytes
 ) -> None:
     response = await editor.post(GEMS, content=body, headers=JSON)
@@ -79,7 +79,7 @@ async def test_a_numeric_of_many_digits_is_held(editor: httpx.AsyncClient) -> No
 
 
 @pytest.mark.parametrize("length", [str(1 << 40), "5", None])
-async def test_a_body_is_refused_while_it_streams_in(
+async def test_b31_a_body_is_refused_while_it_streams_in(
     editor: httpx.AsyncClient, length: str | None
 ) -> None:
     """Whatever its length is said to be, little more than 1 MiB is read of it."""
@@ -113,7 +113,7 @@ async def test_a_body_of_exactly_1_mib_is_read(editor: httpx.AsyncClient) -> Non
         ("", 415),
     ],
 )
-async def test_the_content_type_is_json(
+async def test_b32_the_content_type_is_json(
     editor: httpx.AsyncClient, media_type: str, status: int
 ) -> None:
     headers = {"Content-Type": media_type}

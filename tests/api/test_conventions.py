@@ -1,17 +1,33 @@
 """Rules for the code of the API; each names its reason and its remedy."""
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from assay.catalog import PROVENANCE
 
 API = Path(__file__).resolve().parents[2] / "api"
 MODULES = sorted(API.glob("*.py"))
-SQL_MODULES = {"query.py", "versions.py", "users.py", "database.py"}
+SQL_MODULES = {
+    "database.py",
+    "idempotency.py",
+    "cells.py",
+    "listing.py",
+    "proposal.py",
+    "query.py",
+    "users.py",
+    "versions.py",
+    "audit.py",
+    "refresh.py",
+    "throttle.py",
+}
 SQL = re.compile(r"^\s*(select|insert into|update|delete from|with)\s", re.IGNORECASE)
 
 modules = pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
@@ -65,3 +81,24 @@ def test_nothing_names_a_dataset(module: Path) -> None:
 def test_a_module_is_small(module: Path) -> None:
     """Reason: it is one noun. Remedy: split it."""
     assert len(module.read_text().splitlines()) <= 300
+
+
+def calls(dependant: Dependant) -> Iterator[object]:
+    for dependency in dependant.dependencies:
+        yield dependency.call
+        yield from calls(dependency)
+
+
+async def test_no_dependency_takes_a_thread(app: FastAPI) -> None:
+    """Reason: FastAPI runs a plain function in a thread, at each request. Remedy: `async def`."""
+    routes = [context.original_route for context in iter_route_contexts(app.routes)]
+    found = {
+        call
+        for route in routes
+        if isinstance(route, APIRoute)
+        for call in calls(route.dependant)
+        if not inspect.iscoroutinefunction(call)
+        and not inspect.iscoroutinefunction(getattr(call, "__call__", None))  # noqa: B004
+    }
+    assert any(isinstance(route, APIRoute) and route.dependant.dependencies for route in routes)
+    assert found == set()

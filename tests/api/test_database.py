@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,53 @@ async def test_the_settings_of_a_connection(database_url: str) -> None:
         assert await value_of(database, "show timezone") == "UTC"
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "create table curated.own (a int)",
+        "create table own (a int)",
+        "create schema own",
+        "drop table curated.gems",
+        "truncate curated.gems",
+        "alter table curated.gems disable trigger all",
+        "alter table curated.gems drop constraint gems__one_label",
+        "update journal.edits set edited_by = 'another'",
+        "delete from journal.edits",
+        "delete from raw.loads",
+        "insert into raw.shop__gems default values",
+        "copy curated.gems to program 'true'",
+        "copy curated.gems from '/etc/passwd'",
+        "create role another superuser",
+        "select pg_read_file('/etc/passwd')",
+    ],
+)
+async def test_b27_the_role_of_the_api_changes_rows_only(database_url: str, statement: str) -> None:
+    """Whatever slips through: it makes, alters, empties and drops nothing, and reads no file."""
+    async with pool(database_url) as database:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await database.write_row("gems", statement)
+
+
+async def test_b27_what_reads_is_read_only(database_url: str) -> None:
+    """Also what looks like a read: PostgreSQL refuses it."""
+    async with pool(database_url) as database:
+        assert await value_of(database, "select current_user") == "assay_api"
+        assert await value_of(database, "show transaction_read_only") == "on"
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await database.fetch("with gone as (delete from curated.gems) select 1")
+
+
+async def test_a_database_that_is_not_prepared_is_503(
+    create_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The role is made by `assay db upgrade`; what to do stands in the answer."""
+    monkeypatch.setitem(module.SERVER_SETTINGS, "role", "nobody made this")
+    async with pool(create_database()) as database:
+        with pytest.raises(Problem) as refused:
+            await database.fetch_row("select 1")
+    assert (refused.value.status, "assay db upgrade" in refused.value.detail) == (503, True)
+
+
 async def test_a_url_of_a_unix_socket_keeps_its_port(tmp_path: Path) -> None:
     """`databases` itself would connect to port 5432 there."""
     host = quote(str(tmp_path), safe="")
@@ -90,11 +137,14 @@ async def test_a_url_may_need_escapes(database_url: str) -> None:
         connection.execute(
             psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(name))
         )
+        connection.execute(
+            psycopg.sql.SQL("grant assay_api to {}").format(psycopg.sql.Identifier(name))
+        )
         escaped = quote(name, safe="")
         url = urlsplit(database_url)
         there = f"postgresql://{escaped}:{quote(password, safe='')}@/{escaped}?{url.query}"
         async with pool(there) as database:
-            assert await value_of(database, "select current_user") == name
+            assert await value_of(database, "select session_user") == name
             assert await value_of(database, "select current_database()") == name
         for statement in ("drop database {}", "drop role {}"):
             connection.execute(psycopg.sql.SQL(statement).format(psycopg.sql.Identifier(name)))
@@ -176,7 +226,7 @@ async def test_a_pool_in_use_is_503_and_recovers(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ACQUIRE_SECONDS", 0.1)
-    async with pool(database_url, max_size=1) as database:
+    async with pool(database_url, max_readers=1) as database:
         slow = asyncio.create_task(database.fetch_row("select pg_sleep(0.5)"))
         await asyncio.sleep(0.05)
         with pytest.raises(Problem) as refused:
@@ -214,18 +264,19 @@ async def test_writers_who_wait_leave_connections_to_others(
 
 async def test_no_slot_is_lost_when_a_commit_fails(database_url: str) -> None:
     """`databases` loses one each time that its own transaction fails to commit."""
-    async with pool(database_url, max_size=2) as database:
+    async with pool(database_url, max_writers=2) as database:
         for _ in range(10):
             with pytest.raises(asyncpg.ForeignKeyViolationError):
-                await database.fetch_row(
+                await database.write_row(
+                    "gems",
                     "insert into curated.gems values (gen_random_uuid(), 'x', 1, null, null, null,"
-                    " null, null, null, null, null, null, 'unweighed', 'nowhere', '{}', now(), '')"
+                    " null, null, null, null, null, null, 'unweighed', 'nowhere', '{}', now(), '')",
                 )
         assert await value_of(database, "select count(*) from curated.gems") == 0
 
 
 async def test_no_slot_is_lost_when_connections_are_cut(database_url: str) -> None:
-    async with pool(database_url, max_size=2, application_name="to be cut") as database:
+    async with pool(database_url, max_readers=2, application_name="to be cut") as database:
         for _ in range(5):
             slow = [asyncio.create_task(database.fetch_row("select pg_sleep(5)")) for _ in "12"]
             await asyncio.sleep(0.2)
@@ -240,7 +291,7 @@ async def test_no_slot_is_lost_when_connections_are_cut(database_url: str) -> No
 
 
 async def test_no_slot_is_lost_when_a_request_is_cancelled(database_url: str) -> None:
-    async with pool(database_url, max_size=2) as database:
+    async with pool(database_url, max_readers=2) as database:
         for _ in range(10):
             slow = asyncio.create_task(database.fetch_row("select pg_sleep(5)"))
             await asyncio.sleep(0.02)
@@ -259,6 +310,8 @@ async def test_a_server_that_stops_and_starts_is_503_then_as_before(tmp_path: Pa
                 await database.fetch_row("select 1")
             assert refused.value.status == 503
             await asyncio.to_thread(postgres.start, tmp_path)
+            with psycopg.connect(address.url) as connection:
+                connection.execute("drop role if exists assay_api; create role assay_api")
             try:
                 assert await value_of(database, "select 1") == 1
             finally:

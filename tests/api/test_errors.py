@@ -16,6 +16,8 @@ from tests.api.conftest import CATALOG, GEMS
 
 pytestmark = pytest.mark.anyio
 
+LOADS = "/api/v1/loads"
+
 JSON = {"Content-Type": "application/json"}
 LARGE = b'{"label": "' + b"x" * 1_048_576 + b'"}'
 CASES: list[tuple[str, str, dict[str, Any], int]] = [
@@ -23,9 +25,10 @@ CASES: list[tuple[str, str, dict[str, Any], int]] = [
     ("GET", "/api/v1/nothing", {}, 404),
     ("GET", f"{GEMS}/", {}, 404),
     ("GET", f"{GEMS}/{uuid4()}", {}, 404),
-    ("DELETE", GEMS, {}, 405),
+    ("DELETE", LOADS, {}, 405),
     ("TRACE", GEMS, {}, 405),
     ("POST", f"{GEMS}/{uuid4()}", {}, 405),
+    ("GET", GEMS, {"headers": {"Accept": "application/xml"}}, 406),
     ("POST", GEMS, {"content": LARGE, "headers": JSON}, 413),
     ("POST", GEMS, {"content": b"{}", "headers": {"Content-Type": "text/plain"}}, 415),
     ("POST", GEMS, {"content": b"{}"}, 415),
@@ -42,6 +45,7 @@ TITLES = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    406: "Not Acceptable",
     409: "Conflict",
     413: "Content Too Large",
     415: "Unsupported Media Type",
@@ -95,7 +99,7 @@ def assert_headers(response: httpx.Response) -> None:
 @pytest.mark.parametrize(
     ("method", "url", "body", "status"), CASES, ids=[f"{m} {u} {s}" for m, u, _, s in CASES]
 )
-async def test_shape(
+async def test_b36_every_error_is_a_problem(
     editor: httpx.AsyncClient, method: str, url: str, body: dict[str, Any], status: int
 ) -> None:
     assert_shape(await editor.request(method, url, **body), status)
@@ -106,12 +110,14 @@ async def test_shape_of_401_and_403(nobody: httpx.AsyncClient, reader: httpx.Asy
     assert_shape(await reader.delete(f"{GEMS}/{uuid4()}"), 403)
 
 
-async def test_a_success_has_the_headers_too(reader: httpx.AsyncClient) -> None:
+async def test_b39_a_success_has_the_headers_too(reader: httpx.AsyncClient) -> None:
     assert_headers(await reader.get(GEMS))
 
 
-async def test_405_names_all_methods_of_the_path(reader: httpx.AsyncClient) -> None:
-    assert (await reader.delete(GEMS)).headers["allow"] == "GET, POST, PUT"
+async def test_b32_405_names_all_methods_of_the_path(reader: httpx.AsyncClient) -> None:
+    assert (await reader.request("TRACE", GEMS)).headers["allow"] == (
+        "DELETE, GET, PATCH, POST, PUT"
+    )
     answer = await reader.post(f"{GEMS}/{uuid4()}")
     assert answer.headers["allow"] == "DELETE, GET, PATCH, PUT"
     assert (await reader.post("/live")).headers["allow"] == "GET"
@@ -129,7 +135,7 @@ async def test_a_request_id_is_taken_over_if_it_is_harmless(
     assert response.headers["x-request-id"]
 
 
-async def test_an_unexpected_exception_is_500_and_only_the_log_says_why(
+async def test_b37_an_unexpected_exception_is_500_and_only_the_log_says_why(
     app: FastAPI,
     reader: httpx.AsyncClient,
     monkeypatch: pytest.MonkeyPatch,
@@ -173,7 +179,7 @@ async def test_an_unexpected_exception_is_500_and_only_the_log_says_why(
         ("XX000", 500),
     ],
 )
-def test_an_sqlstate_has_one_status(code: str, status: int) -> None:
+def test_b38_an_sqlstate_has_one_status(code: str, status: int) -> None:
     error = asyncpg.PostgresError.new({"C": code, "M": "constraint of the relation"})
     problem = problem_of(error, CATALOG)
     assert problem.status == status

@@ -158,7 +158,7 @@ async def test_delete_removes_the_row_and_answers_nothing(editor: httpx.AsyncCli
     assert (await editor.get(url)).status_code == 404
 
 
-async def test_each_write_is_journaled_with_both_images(
+async def test_b47_each_write_is_journaled_with_both_images(
     editor: httpx.AsyncClient, database: Database
 ) -> None:
     """The journal's images are the whole rows, to the digit."""
@@ -411,7 +411,7 @@ async def test_an_empty_table_is_an_empty_page(editor: httpx.AsyncClient) -> Non
         ("limit=", "limit"),
         ("limit=1&limit=2", "limit"),
         ("offset=1", "offset"),
-        ("label=a", "label"),
+        ("colour=a", "colour"),
         ("cursor=x", "cursor"),
         ("cursor=%C3%BC", "cursor"),
         ("cursor=e30", "cursor"),  # {}

@@ -24,7 +24,7 @@ from pydantic import SecretStr
 from api import builds, forms, loads, uploads
 from api.app import create_app
 from api.builds import Builder
-from api.security import Tokens
+from api.tokens import Tokens
 from api.users import ROLES, add_user_statement
 from assay.settings import Settings
 from tests.api.conftest import PASSWORD, SECRET, client_of
@@ -68,6 +68,7 @@ async def served(built: tuple[Path, str], url: str, anyio_backend: str) -> Async
         database_url=SecretStr(url),
         assay_secret=SecretStr(SECRET),
         max_upload_mb=1,
+        uploads_per_minute=10**9,
     )
     app = create_app(settings)
     async with app.router.lifespan_context(app):
@@ -455,7 +456,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("name", "content", "said"), REFUSED)
-async def test_a_file_that_cannot_be_loaded_is_422_with_the_reason(
+async def test_b33_a_file_that_cannot_be_loaded_is_422_with_the_reason(
     client: httpx.AsyncClient, name: str, content: bytes, said: str
 ) -> None:
     for params in ({}, {"dry_run": "true"}):
@@ -467,6 +468,26 @@ async def test_a_file_that_cannot_be_loaded_is_422_with_the_reason(
         (fault,) = answer.json()["errors"]
         assert said in fault["detail"]
         assert fault["file"] == name
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        ("../../evil.csv", "evil.csv"),
+        ("/evil.csv", "evil.csv"),
+        ("..\\evil.csv", "evil.csv"),
+        ("%2e%2e%2fevil.csv", "%2e%2e%2fevil.csv"),
+    ],
+)
+async def test_b33_the_name_of_a_file_is_never_a_path(
+    client: httpx.AsyncClient, query: Query, folder: Path, name: str, seen: str
+) -> None:
+    """The server names the file that it keeps meanwhile; of the client's, people see the end."""
+    assert (await client.put(PATH, **form(csv_of("a"), name))).status_code == 200
+    assert query("select file_name from raw.loads") == [{"file_name": seen}]
+    assert left_in(folder) == []
+    places = (folder.parent, folder.parent.parent, Path("/"))
+    assert not [place / "evil.csv" for place in places if (place / "evil.csv").exists()]
 
 
 async def test_a_refused_file_has_row_column_and_remedy(client: httpx.AsyncClient) -> None:
@@ -520,7 +541,7 @@ async def test_a_wrong_parameter_is_422(client: httpx.AsyncClient, asked: str) -
 
 
 @pytest.mark.parametrize("is_announced", [True, False])
-async def test_what_is_too_large_is_413(
+async def test_b31_what_is_too_large_is_413(
     client: httpx.AsyncClient, folder: Path, *, is_announced: bool
 ) -> None:
     """Said beforehand or found out while it comes in; the limit here is 1 MB."""
@@ -778,7 +799,8 @@ def test_the_document_describes_uploads(served: FastAPI) -> None:
     parameters = {p["name"]: p["schema"]["type"] for p in upload["parameters"]}
     assert parameters == {"dry_run": "boolean", "force": "boolean", "Prefer": "string"}
     assert set(upload["responses"]) == {
-        *("200", "202", "401", "403", "413", "415", "422", "500", "503", "504")
+        *("200", "202", "401", "403", "404", "406", "408", "413", "415", "422", "429"),
+        *("500", "503", "504"),
     }
     unload = document["paths"][f"{LOADS}/{{load_id}}"]["delete"]
     assert {"200", "202", "404", "409"} <= set(unload["responses"])

@@ -147,3 +147,44 @@ def test_source_table(tmp_path: Path) -> None:
     source = read(manifest(), tmp_path).source_tables["vet.pets"]
     assert (source.schema, source.table, source.sample) == ("raw", "vet__pets", "data/pets.csv")
     assert [(c.header, c.is_mandatory) for c in source.columns] == [("Name", True)]
+
+
+def test_limits_of_columns(tmp_path: Path) -> None:
+    """Checks that say no more than a range or a length; of others nothing is guessed."""
+    expressions = (
+        "chip between 1 and 5",
+        "length(name) <= 80 and name <> ''",
+        "owner >= 0 or owner is null",
+        "chip_id > 3 and chip_id <= 7.5",
+    )
+    checks = [
+        {"type": "check", "name": f"c{number}", "expression": expression}
+        for number, expression in enumerate(expressions)
+    ]
+    key = {"type": "primary_key", "columns": ["chip_id"]}
+    columns = read(manifest(constraints=[key, *checks]), tmp_path).entities["pets"].columns_by_name
+    limits = {
+        name: (column.minimum, column.maximum, column.max_length)
+        for name, column in columns.items()
+    }
+    assert limits == {
+        "chip": ("1", "5", None),
+        "name": (None, None, 80),
+        "owner": (None, None, None),
+        "chip_id": (None, "7.5", None),
+    }
+
+
+def test_restricted_and_personal(tmp_path: Path) -> None:
+    """Both are said, and are not so where nothing is said."""
+    plain = read(manifest(), tmp_path).entities["pets"]
+    assert not plain.is_restricted
+    assert not plain.has_personal_data
+    content = manifest()
+    (mart,) = (n for n in content["nodes"].values() if n["name"] == "pets")
+    mart["config"]["meta"]["api"]["restricted"] = True
+    mart["columns"]["owner"]["config"]["meta"]["pii"] = True
+    pets = read(content, tmp_path).entities["pets"]
+    assert pets.is_restricted
+    assert [c.name for c in pets.columns if c.is_personal] == ["owner"]
+    assert pets.has_personal_data

@@ -1,13 +1,26 @@
 """Settings, the project's folder, secrets."""
 
+import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
 from assay.environment import secret
-from assay.settings import find_project, read_settings
+from assay.settings import (
+    Settings,
+    UnsafeSettingsError,
+    check_production,
+    find_project,
+    read_settings,
+)
+from tests.conftest import ROOT
+
+GOOD = "0f9b2c7d4e6a8135" * 4
 
 
 @pytest.fixture
@@ -62,3 +75,94 @@ def test_given_secret_is_not_written(project: Path) -> None:
     settings = read_settings(project)
     assert secret(settings, "ADMIN_PASSWORD", SecretStr("given")) == ("given", False)
     assert not (project / ".env").exists()
+
+
+def production(project: Path, **settings: Any) -> Settings:
+    values: dict[str, Any] = {
+        "env": "production",
+        "assay_secret": SecretStr(GOOD),
+        "database_url": SecretStr("postgresql://assay:long-and-random@db/assay"),
+    }
+    return Settings(project=project, **(values | settings))
+
+
+def test_b19_good_settings_do_for_production(project: Path) -> None:
+    """And any do for development."""
+    check_production(production(project))
+    check_production(production(project, env="development", assay_secret=None, debug="1"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        ({"assay_secret": None}, "ASSAY_SECRET is not set"),
+        ({"assay_secret": SecretStr("")}, "ASSAY_SECRET is not set"),
+        ({"assay_secret": SecretStr(GOOD[:31])}, "less than 32 bytes"),
+        ({"assay_secret": SecretStr("changethis")}, "everybody knows"),
+        ({"assay_secret": SecretStr("your-secret-key" * 3)}, "everybody knows"),
+        ({"assay_secret": SecretStr("SECRET-secret-secret-secret-secret")}, "everybody knows"),
+        (
+            {"database_url": SecretStr(f"postgresql://assay:{GOOD}@db/assay")},
+            "also the password of the database",
+        ),
+        ({"database_url": SecretStr("postgresql://a:changethis@db/a")}, "password of the database"),
+        ({"admin_password": SecretStr("admin")}, "ADMIN_PASSWORD is one that everybody knows"),
+        ({"open_registration": True}, "OPEN_REGISTRATION"),
+        ({"debug": "true"}, "DEBUG"),
+    ],
+)
+def test_b19_production_refuses_unsafe_settings(
+    project: Path, settings: dict[str, Any], fault: str
+) -> None:
+    """Each by its name, and never with its value."""
+    with pytest.raises(UnsafeSettingsError, match=fault) as raised:
+        check_production(production(project, **settings))
+    assert GOOD not in str(raised.value)
+    assert len(str(raised.value).splitlines()) >= 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["-m", "assay", "serve"], ["-m", "assay", "up"], ["-m", "uvicorn", "api.app:app"]],
+    ids=["serve", "up", "uvicorn"],
+)
+def test_b19_nothing_starts_with_unsafe_settings(project: Path, command: list[str]) -> None:
+    """Exit code 78 and all faults at once; no secret is made up instead."""
+    python = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(project)}
+    unsafe = {"ENV": "production", "DEBUG": "1", "OPEN_REGISTRATION": "true"}
+    run = subprocess.run(
+        [sys.executable, *command],
+        cwd=project,
+        env=python | unsafe,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 78, run.stderr
+    for fault in ("ASSAY_SECRET is not set", "OPEN_REGISTRATION", "DEBUG"):
+        assert fault in run.stderr
+    assert not (project / ".env").exists()
+
+
+def test_b21_secrets_come_from_files_too(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the end of line that editors leave; before `.env`."""
+    file = project / "secret"
+    file.write_text(f"{GOOD}\n")
+    (project / ".env").write_text("ASSAY_SECRET=of the file .env\n")
+    monkeypatch.delenv("ASSAY_SECRET", raising=False)
+    monkeypatch.setenv("ASSAY_SECRET_FILE", str(file))
+    settings = read_settings(project)
+    assert settings.assay_secret
+    assert settings.assay_secret.get_secret_value() == GOOD
+    assert GOOD not in repr(settings) + str(settings.model_dump())
+
+
+def test_b21_a_secret_has_one_place(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two, or a file that is not there, are refused without being repeated."""
+    monkeypatch.setenv("ADMIN_PASSWORD_FILE", str(project / "none"))
+    with pytest.raises(ValueError, match="ADMIN_PASSWORD_FILE names no file"):
+        read_settings(project)
+    monkeypatch.setenv("ADMIN_PASSWORD", GOOD)
+    with pytest.raises(ValueError, match="both set") as raised:
+        read_settings(project)
+    assert GOOD not in str(raised.value)

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from api.listing import document
+from assay.catalog import read_catalog
 from tests.conftest import ROOT
 from tests.dbt.test_merge import TABLE, delete, edit, rebuild_changes_nothing, row
 from tests.dbt.test_rules import INCHI
@@ -259,3 +261,37 @@ def test_lost_ledger_is_made_again(warehouse: Warehouse) -> None:
     warehouse.build()
     assert warehouse.account(again)["unchanged"] == 2
     assert rebuild_changes_nothing(warehouse)
+
+
+def test_words_of_the_contract_have_an_index(
+    warehouse: Warehouse, change: Change, tmp_path: Path
+) -> None:
+    """Made, left, changed and dropped with `config.meta.search`; the API's query uses it."""
+    indexes = """
+        select indexrelid::text as id, pg_get_indexdef(indexrelid) as definition
+        from pg_index where indexrelid = to_regclass('curated.metabolites__search')
+    """
+    path = "        api: {path: metabolites}\n"
+
+    def search(before: str, after: str) -> list[dict[str, Any]]:
+        change((CONTRACT, path + before, path + after))
+        warehouse.build()
+        return warehouse.query(indexes)
+
+    warehouse.load(row_at("acetic acid", 0, "1"))
+    warehouse.build()
+    one, two = ("        search: [feature]\n", "        search: [feature, method]\n")
+    made = search("", one)
+    assert len(made) == 1
+    warehouse.build()
+    assert warehouse.query(indexes) == made
+    assert search(one, two)[0]["definition"] != made[0]["definition"]
+    entity = read_catalog(tmp_path / "target" / "manifest.json").entities["metabolites"]
+    words = document(entity, "target")
+    with warehouse.connection.transaction():
+        warehouse.connection.execute("set local enable_seqscan = off")
+        plan = warehouse.query(
+            f"explain select from curated.metabolites as target where {words} @@ 'acid'::tsquery"
+        )
+    assert "metabolites__search" in str(plan)
+    assert search(two, "") == []

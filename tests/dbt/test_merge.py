@@ -248,6 +248,19 @@ def test_copies_of_a_rejected_row_are_rejected(warehouse: Warehouse) -> None:
     assert rebuild_changes_nothing(warehouse)
 
 
+def test_copies_are_counted_once_however_many_rules_they_break(warehouse: Warehouse) -> None:
+    """Each rule that speaks against the kept row speaks against its copy; it is one row."""
+    warehouse.load(row("a", 0), row("b", 1))
+    warehouse.build()
+    twice = row("a", 1, "2", "LC")
+    load_id = warehouse.load(twice, twice, twice)
+    warehouse.build()
+    broken = ["one_feature_per_inchi", "one_identifier_per_feature", "one_method_per_feature"]
+    assert warehouse.rejected(load_id) == dict.fromkeys((2, 3, 4), broken)
+    assert counts(warehouse, load_id) == {"rejected": 3}
+    assert rebuild_changes_nothing(warehouse)
+
+
 def test_deleted_values_do_not_come_back(warehouse: Warehouse) -> None:
     """A deletion ends what was known of the key: a later row without a value has none."""
     warehouse.load(row("a", 0, cas="56-86-0"))

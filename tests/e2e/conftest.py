@@ -58,6 +58,7 @@ class Project:
                     "/api/v1/auth/login", data={"username": "admin", "password": PASSWORD}
                 )
                 client.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
+                client.headers["If-Match"] = "*"
                 yield client
         finally:
             server.terminate()

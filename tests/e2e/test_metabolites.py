@@ -203,7 +203,7 @@ def requests_of(key: str, version: int) -> list[tuple[str, str, dict[str, Any] |
         ("GET", "/api/v1/loads", None),
         ("GET", "/api/v1/loads/1", None),
         ("GET", "/api/v1/loads/1/rejected", None),
-        ("GET", "/api/v1/auth/me", None),
+        ("GET", "/api/v1/users/me", None),
         ("DELETE", f"{PATH}/{key}", None),
     ]
 
@@ -216,12 +216,13 @@ def bad_tokens(project: Project, good: str) -> dict[str, str]:
     )
     claims = jwt.decode(good, options={"verify_signature": False})
     past = datetime.now(UTC) - timedelta(hours=1)
+    kid = jwt.get_unverified_header(good)
     header, _, signature = good.split(".")
     other = (
         base64.urlsafe_b64encode(json.dumps(claims | {"jti": "x"}).encode()).decode().rstrip("=")
     )
     return {
-        "expired": jwt.encode(claims | {"exp": past}, secret, headers={"typ": "at+jwt"}),
+        "expired": jwt.encode(claims | {"exp": past}, secret, headers=kid),
         "tampered": f"{header}.{other}.{signature}",
         "alg none": jwt.encode(claims, None, algorithm="none", headers={"typ": "at+jwt"}),
         "garbage": "not.a.token",
@@ -255,7 +256,7 @@ def test_pages_for_people(api: httpx.Client) -> None:
         answer = api.get(path, headers={"Authorization": ""})
         assert answer.status_code == 200, path
     document = api.get("/openapi.json").json()
-    assert set(document["paths"][PATH]) == {"get", "post", "put"}
+    assert set(document["paths"][PATH]) == {"delete", "get", "patch", "post", "put"}
     assert 'src="http' not in api.get("/docs").text
 
 

@@ -116,7 +116,7 @@ class Api:
         """Of somebody who may write; good for 15 minutes."""
         form = {"username": "admin", "password": PASSWORD}
         token = httpx.post(f"{self.url}/api/v1/auth/login", data=form).json()["access_token"]
-        return {"Authorization": f"Bearer {token}"}
+        return {"Authorization": f"Bearer {token}", "If-Match": "*"}
 
 
 @dataclass

@@ -138,8 +138,8 @@ class Sweep:
     def edit(self, url: str, number: int, value: int) -> None:
         """As the API does it."""
         statement = plan_of(self.catalog.entities["metabolites"]).patch
-        document = json.dumps({"sample_value": value})
-        values = (document, "editor", "metabolites", "[]", key_of(number))
+        documents = json.dumps([{"sample_value": value}])
+        values = (documents, "editor", "metabolites", "[]", key_of(number), None)
         with psycopg.connect(url) as connection:
             psycopg.RawCursor(connection).execute(statement, values)
 

@@ -6,7 +6,7 @@ import time
 import psycopg
 import pytest
 
-from api.database import MAX_SIZE
+from api.database import MAX_READERS
 from tests.faults.arena import Arena
 from tests.faults.conftest import Report
 from tests.faults.storm import (
@@ -24,13 +24,13 @@ RECOVERY_SECONDS = 10
 """After PostgreSQL has returned."""
 
 
-@pytest.mark.parametrize("restarts", [3, pytest.param(2 * MAX_SIZE, marks=pytest.mark.long)])
+@pytest.mark.parametrize("restarts", [3, pytest.param(2 * MAX_READERS, marks=pytest.mark.long)])
 def test_the_api_outlives_restarts_of_postgres(arena: Arena, report: Report, restarts: int) -> None:
     answers, outages = asyncio.run(requests_beside_restarts(arena, restarts))
     assert_answered_well(answers)
     assert any(answer.status == 503 for answer in answers)
     kept = assert_kept(arena, answers)
-    assert asyncio.run(slots_of_pool(arena)) == MAX_SIZE
+    assert asyncio.run(slots_of_pool(arena)) == MAX_READERS
     report(f"{kept} acknowledged edits kept; statuses {count_statuses(answers)}")
     report(f"outages of {min(outages):.2f} to {max(outages):.2f} s")
 
@@ -73,14 +73,14 @@ async def recovery(clients: Clients) -> float:
 
 
 async def slots_of_pool(arena: Arena) -> int:
-    """How many requests PostgreSQL works on at once: fewer than MAX_SIZE if a slot is lost."""
+    """How many requests PostgreSQL works on at once: fewer than MAX_READERS if a slot is lost."""
     async with (
         clients_of(arena) as clients,
         await psycopg.AsyncConnection.connect(arena.url) as other,
         asyncio.TaskGroup() as tasks,
     ):
         await other.execute("lock table curated.books in access exclusive mode")
-        for _ in range(MAX_SIZE):
+        for _ in range(MAX_READERS):
             tasks.create_task(clients.read_book())
         await asyncio.sleep(1)
         row = await (await other.execute(WAITING)).fetchone()

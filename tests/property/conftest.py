@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from api.app import create_app
-from api.security import Tokens
+from api.tokens import Tokens
 from api.users import add_user_statement
 from assay.catalog import Catalog
 from assay.settings import Settings

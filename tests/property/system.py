@@ -51,6 +51,7 @@ class Api:
                 base_url="http://localhost:8000",
                 headers={
                     "Authorization": f"Bearer {self._issue_token()}",
+                    "If-Match": "*",
                     "Content-Type": "application/json",
                 },
             )

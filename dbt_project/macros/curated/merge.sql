@@ -51,13 +51,16 @@
     {%- do settle(contract, relation, load, account, snapshot) -%}
     {%- do account.update({'rejected': account.rejected + drop_rejected(staged)}) -%}
 
-    {#- and the copies of a rejected row with it: they say the same -#}
+    {#- and the copies of a rejected row with it: they say the same, each once however many
+        verdicts that one has -#}
     {%- set copies = execute_sql("
         insert into verdicts (row_number, rules)
-        select copies.row_number, verdicts.rules
+        select copies.row_number, array_agg(rule)
         from copies
         inner join verdicts on verdicts.row_number = copies.kept
+        cross join unnest(verdicts.rules) as rule
         where copies.row_number <> copies.kept
+        group by copies.row_number
     ") -%}
     {%- do account.update({
         'rejected': account.rejected + copies,

@@ -1,7 +1,18 @@
 {#- Text without the white space around it, no-break and zero-width characters
-    included; null if nothing is left. -#}
+    included; null if nothing is left. The quote before a text that a spreadsheet
+    would run, which exports write, is no part of it; numbers have none. -#}
 {% macro clean_text(column) -%}
-    nullif(btrim({{ column }}, E' \t\r\n\u00a0\u200b\ufeff'), '')
+    {%- set trimmed = "btrim(" ~ column ~ ", E' \\t\\r\\n\\u00a0\\u200b\\ufeff')" -%}
+    case
+        when starts_with({{ trimmed }}, '''')
+            then regexp_replace(
+                {{ trimmed }},
+                '^''(?=''*[=+@\t\r-])'
+                '(?!''*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$)',
+                ''
+            )
+        else nullif({{ trimmed }}, '')
+    end
 {%- endmacro %}
 
 {#- Text without any white space, no-break and zero-width characters included. -#}

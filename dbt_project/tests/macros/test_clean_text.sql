@@ -1,4 +1,5 @@
--- White space around a text is not part of it; nothing is null.
+-- White space around a text is not part of it, nor is the quote that an export
+-- put before what a spreadsheet would run; nothing is null.
 with
 
 cases (given, expected) as (
@@ -7,7 +8,13 @@ cases (given, expected) as (
     (E' a b \t', 'a b'),
     (E'\u00a0a\u200b\ufeff', 'a'),
     (E'\r\n', null),
-    ('', null)
+    ('', null),
+    ('''=1+1', '=1+1'),
+    (' ''''@x', '''@x'),
+    (E'''\tx', E'\tx'),
+    ('''-0.5', '''-0.5'),
+    ('''', ''''),
+    ('''a''', '''a''')
 
 )
 

@@ -1,0 +1,151 @@
+"""Rows as files of any size: made while they are sent, in a few MB of memory.
+
+    return Export(database, "name of the file", sql, values, cells_of(columns), format)
+
+answers with the rows of one SELECT (`Listing.rows`), of which `cells` are the columns. PostgreSQL
+makes the text (COPY), and waits while the client does. What goes wrong before the first byte is a
+problem; after it, the connection breaks: a file that looks whole is whole.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from fastapi import Response
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from api.cells import Cell, file_of
+from api.database import Database
+from api.formats import MEDIA_TYPES, Format
+from api.parquet import Parquet
+from api.sheets import Sheet
+
+STALL_SECONDS = 30.0
+"""A client that takes nothing for so long is given up."""
+_BLOCK = 128 << 10
+"""Bytes of CSV that become one row group, or rows of a sheet."""
+_CSV: dict[str, Any] = {"format": "csv"}
+# JSON has none of these characters, so COPY changes nothing in it.
+_VERBATIM: dict[str, Any] = {"format": "csv", "delimiter": "\x02", "quote": "\x01"}
+
+
+class Export(Response):
+    """The rows of a SELECT as a file."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what, of what, and how
+        self,
+        database: Database,
+        name: str,
+        sql: str,
+        values: Iterable[object],
+        cells: tuple[Cell, ...],
+        format_: Format,
+        sheet: str | None = None,
+    ) -> None:
+        """`sheet` is the name of a workbook's sheet."""
+        super().__init__(media_type=media_type_of(format_))
+        del self.headers["content-length"]
+        self.headers["Content-Disposition"] = f'attachment; filename="{name}.{format_}"'
+        self._database = database
+        self._sql = file_of(sql, cells, format_)
+        self._values = tuple(values)
+        self._cells = cells
+        self._format = format_
+        self._sheet = sheet
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        work = asyncio.create_task(self._send(send))
+        leave = asyncio.create_task(_leave(receive))
+        try:
+            await asyncio.wait((work, leave), return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise ClientDisconnect
+            await work
+        finally:
+            work.cancel()
+            leave.cancel()
+            await asyncio.gather(work, leave, return_exceptions=True)
+
+    async def _send(self, send: Send) -> None:
+        body = _Body(self, send)
+        if self._format in ("csv", "ndjson"):
+            options = _VERBATIM if self._format == "ndjson" else _CSV | {"header": True}
+            await self._database.stream(self._sql, self._values, body.write, **options)
+        else:
+            with TemporaryDirectory(prefix="assay-export-") as folder:
+                cells, path = self._cells, Path(folder) / "file"
+                maker = (
+                    Sheet(cells, path, self._sheet) if self._format == "xlsx" else Parquet(cells)
+                )
+                blocks = _Blocks(maker, body)
+                try:
+                    await self._database.stream(self._sql, self._values, blocks.take, **_CSV)
+                    await blocks.end()
+                finally:
+                    maker.close()
+        await body.end()
+
+
+def media_type_of(format_: Format) -> str:
+    parameters = "; charset=utf-8; header=present" if format_ == "csv" else ""
+    return MEDIA_TYPES[format_] + parameters
+
+
+class _Body:
+    """What is sent; nothing before there is a first piece of it."""
+
+    def __init__(self, response: Response, send: Send) -> None:
+        self._start = {
+            "type": "http.response.start",
+            "status": response.status_code,
+            "headers": response.raw_headers,
+        }
+        self._send = send
+        self._is_started = False
+
+    async def write(self, piece: bytes, *, more: bool = True) -> None:
+        if not self._is_started:
+            self._is_started = True
+            await self._send(self._start)
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                await self._send({"type": "http.response.body", "body": piece, "more_body": more})
+        except TimeoutError:
+            raise ClientDisconnect from None
+
+    async def end(self) -> None:
+        await self.write(b"", more=False)
+
+
+class _Blocks:
+    """Collects rows, which never end within a piece, until they are worth a thread."""
+
+    def __init__(self, maker: Parquet | Sheet, body: _Body) -> None:
+        self._maker = maker
+        self._body = body
+        self._rows = bytearray()
+
+    async def take(self, rows: bytes) -> None:
+        self._rows += rows
+        if len(self._rows) >= _BLOCK:
+            await self._make()
+
+    async def end(self) -> None:
+        if self._rows:
+            await self._make()
+        rest = self._maker.rest()
+        while piece := await asyncio.to_thread(next, rest, b""):
+            await self._body.write(piece)
+
+    async def _make(self) -> None:
+        block, self._rows = bytes(self._rows), bytearray()
+        if piece := await asyncio.to_thread(self._maker.take, block):
+            await self._body.write(piece)
+
+
+async def _leave(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,273 @@
+"""The endpoints of many rows: lists, and writes that are done whole or not at all."""
+
+import json
+from functools import partial
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import Depends, Request, Response
+from pydantic import BaseModel, Field
+
+from api.cells import cells_of, in_source_form
+from api.cursor import encoded
+from api.database import Database, Pool
+from api.documents import MAX_ITEMS, Documents
+from api.errors import Fault, Problem, documented, invalid
+from api.exports import Export
+from api.filters import Filter, Values, documented_filters
+from api.formats import FILES
+from api.idempotency import HEADER, Once, read_idempotency_key, sha256_of
+from api.limits import take
+from api.listing import Listing
+from api.parameters import documented_listing, expandable
+from api.preconditions import DOCUMENTED_ETAG, tag_of
+from api.resource import READING, WRITING, Resource, answer, documented_body, found
+from api.router import Router
+from api.security import check_readable, editor_of, reader_of
+from api.templates import cells_of_source, sheet_of, source_of, ways_back
+from api.users import User
+
+
+class Counted(BaseModel):
+    """How many rows a filter found."""
+
+    count: int = Field(json_schema_extra={"example": 12})
+
+
+def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> Router:
+    """Needs the resources of all entities by name, for those that rows refer to."""
+    entity, plans = resource.entity, resource.plans
+    router = Router(prefix=resource.path, tags=[entity.title])
+    targets = {
+        column.name: resources[column.references or ""]
+        for column in expandable(entity, resource.catalog)
+    }
+    Reader = Annotated[User, Depends(reader_of(entity))]  # noqa: N806 - a type
+
+    @router.get(
+        "",
+        summary=f"List {entity.title}",
+        description=entity.description,
+        openapi_extra={"parameters": documented_listing(entity, resource.catalog)},
+        responses={
+            200: {"model": resource.schemas.page, "content": FILES},
+            **documented(406, *READING),
+        },
+    )
+    async def list_rows(
+        request: Request,
+        listing: Annotated[Listing, Depends(resource.requests.listing)],
+        caller: Reader,
+        database: Pool,
+    ) -> Response:
+        plans.check(caller, listing.named)
+        if listing.format != "json":
+            take(request, "exports", str(caller.user_id))
+            return _export(resource, listing, caller, database)
+        expanded = {column.name: targets[column.name] for column in listing.expanded}
+        for target in expanded.values():
+            check_readable(caller, target.entity)
+        sql, values = listing.page(
+            plans.seen(caller),
+            {name: (of.entity, of.plans.seen(caller)) for name, of in expanded.items()},
+        )
+        rows = await database.fetch(sql, *values.bound)
+        following = None
+        if len(rows) > listing.limit:
+            rows = rows[: listing.limit]
+            following = encoded(listing.position(rows[-1]["position"]))
+        body = f'{{"items":[{",".join(row["item"] for row in rows)}],"next":{json.dumps(following)}'
+        if listing.counting:
+            body += f',"count":{await _count(database, listing)}'
+        return answer(body + "}", headers=_link(request, following))
+
+    return router
+
+
+def writing_router_of(resource: Resource) -> Router:
+    entity, plans, requests = resource.entity, resource.plans, resource.requests
+    bodies, writer, schemas = resource.bodies, resource.writer, resource.schemas
+    router = Router(prefix=resource.path, tags=[entity.title])
+    create = schemas.create.model_json_schema()
+    patch = schemas.patch.model_json_schema()
+    conditions = {"parameters": documented_filters(entity)}
+    Editor = Annotated[User, Depends(editor_of(entity))]  # noqa: N806 - a type
+
+    @router.post(
+        "",
+        status_code=201,
+        summary="Create a row, or many",
+        description=f"An array of up to {MAX_ITEMS:,} rows is taken whole or not at all.",
+        openapi_extra={
+            "parameters": [HEADER],
+            **documented_body({"oneOf": [create, _list_of(create)]}, "application/json"),
+        },
+        responses={
+            201: {
+                "model": schemas.written | schemas.written_list,
+                "description": "The row, or of an array all of them in `items`.",
+                "headers": DOCUMENTED_ETAG,
+            },
+            **documented(*WRITING),
+        },
+    )
+    async def create_rows(
+        _plain: Annotated[None, Depends(requests.nothing)],
+        documents: Annotated[Documents, Depends(bodies.rows)],
+        key: Annotated[str | None, Depends(read_idempotency_key)],
+        caller: Editor,
+        database: Pool,
+    ) -> Response:
+        plans.check(caller, documents.names)
+        plan = plans.of(caller)
+        write = partial(writer.write, database, documents=documents, caller=caller)
+        if key is None:
+            rows = await write(plan.insert, again=plan.insert)
+            return created(documents, [dict(row) for row in rows], resource.path)
+        # Who sees other columns than before is not answered what was answered then.
+        route = f"POST {entity.path} {len(plans.seen(caller))}"
+        once = Once(caller.user_id, route, key, sha256_of(documents.text))
+        made = await once.done(
+            database, lambda: write(plan.insert_once, *once.values, again=plan.insert)
+        )
+        return created(documents, made, resource.path)
+
+    @router.patch(
+        "",
+        summary="Change fields of many rows",
+        description=(
+            "An object: in all rows that the filter finds, which may not be empty; the "
+            "answer says how many. An array of up to "
+            f"{MAX_ITEMS:,} items, each with the key of its row: in those; no filter then. Whole "
+            "or not at all."
+        ),
+        openapi_extra={
+            **conditions,
+            **documented_body(
+                {"oneOf": [patch, _list_of(schemas.patch_of_list.model_json_schema())]},
+                "application/json",
+                "application/merge-patch+json",
+            ),
+        },
+        responses={
+            200: {
+                "model": Counted | schemas.written_list,
+                "description": "How many rows, or of an array all of them in `items`.",
+            },
+            **documented(*WRITING),
+        },
+    )
+    async def change_rows(
+        filter_: Annotated[Filter, Depends(requests.filter)],
+        documents: Annotated[Documents, Depends(bodies.changes_of_rows)],
+        caller: Editor,
+        database: Pool,
+    ) -> Response:
+        check_extent(filter_, is_list=documents.is_list)
+        plans.check(caller, [*documents.names, *(c.name for c in filter_.columns)])
+        plan = plans.of(caller)
+        if documents.is_list:
+            rows = await writer.write(
+                database,
+                plan.patch_many,
+                documents=documents,
+                caller=caller,
+                again=plan.patch_many,
+            )
+            return answer(f'{{"items":[{",".join(row["body"] for row in rows)}]}}')
+        values = Values([documents.text, caller.username, entity.name])
+        sql = plan.patch_where(filter_.sql(values))
+        row = found(await database.write_row(entity.name, sql, *values.bound))
+        return answer(f'{{"count":{row["count"]}}}')
+
+    @router.delete(
+        "",
+        summary="Delete many rows",
+        description=(
+            "All that the filter finds, which may not be empty; or with an array of up to "
+            f"{MAX_ITEMS:,} keys those; no filter then. Whole or not at all."
+        ),
+        openapi_extra={
+            **conditions,
+            **documented_body(_list_of(requests.documented_key()["schema"]), "application/json"),
+        },
+        responses={200: {"model": Counted}, **documented(*WRITING)},
+    )
+    async def delete_rows(
+        filter_: Annotated[Filter, Depends(requests.filter)],
+        keys: Annotated[Documents | None, Depends(bodies.keys)],
+        caller: Editor,
+        database: Pool,
+    ) -> Response:
+        check_extent(filter_, is_list=keys is not None)
+        plans.check(caller, (column.name for column in filter_.columns))
+        plan = plans.of(caller)
+        if keys:
+            await writer.write(
+                database,
+                plan.delete_many,
+                documents=keys,
+                caller=caller,
+                again=plan.delete_many,
+            )
+            return answer(f'{{"count":{keys.count}}}')
+        values = Values([None, caller.username, entity.name])
+        sql = plan.delete_where(filter_.sql(values))
+        row = found(await database.write_row(entity.name, sql, *values.bound))
+        return answer(f'{{"count":{row["count"]}}}')
+
+    return router
+
+
+def _export(resource: Resource, listing: Listing, caller: User, database: Database) -> Response:
+    entity, plans = resource.entity, resource.plans
+    if listing.template is None:
+        columns = listing.columns or plans.seen(caller)
+        sql, values = listing.rows(columns)
+        cells = cells_of(columns)
+        return Export(database, entity.name, sql, values.bound, cells, listing.format)
+    source = source_of(resource.catalog, entity, listing.template, listing.format)
+    # the way back may read any of them
+    plans.check(caller, entity.columns_by_name)
+    sql, values = in_source_form(listing, ways_back(entity, source))
+    sheet = sheet_of(source)
+    cells = cells_of_source(source)
+    return Export(database, entity.name, sql, values.bound, cells, listing.format, sheet)
+
+
+def created(documents: Documents, rows: list[dict[str, str]], path: str) -> Response:
+    if documents.is_list:
+        return answer(f'{{"items":[{",".join(row["body"] for row in rows)}]}}', 201)
+    (row,) = rows
+    headers = {"Location": f"{path}/{quote(row['key'], safe='')}", **tag_of(row["version"])}
+    return answer(row["body"], 201, headers)
+
+
+def check_extent(filter_: Filter, *, is_list: bool) -> None:
+    """Raises `Problem` 422 unless there is either a filter or a list."""
+    if is_list and filter_.groups:
+        raise invalid(Fault("Send a list or a filter, not both.", "#"))
+    if not is_list and not filter_.groups:
+        detail = "Say which rows by a filter, such as ?column=value: without one it would be all."
+        raise Problem(422, detail)
+
+
+async def _count(database: Database, listing: Listing) -> int:
+    sql, values = listing.count()
+    row = found(await database.fetch_row(sql, *values.bound))
+    if listing.counting == "exact":
+        return int(row["count"])
+    (explained,) = json.loads(row[0])
+    return int(explained["Plan"]["Plan Rows"])
+
+
+def _link(request: Request, following: str | None) -> dict[str, str]:
+    """RFC 8288."""
+    if following is None:
+        return {}
+    url = request.url.include_query_params(cursor=following)
+    return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
+
+
+def _list_of(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "array", "minItems": 1, "maxItems": MAX_ITEMS, "items": schema}

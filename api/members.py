@@ -1,0 +1,98 @@
+"""Bodies of the endpoints for people: JSON objects with few members, none of them another's."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Request
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+
+from api.body import parse_object, read_body
+from api.cursor import check_parameters
+from api.errors import Fault, invalid, pointer_to
+from api.passwords import MAX_PASSWORD
+from api.security import Subject
+from api.users import normal_username
+
+MAX_USERNAME = 256
+
+_SENTENCES = {
+    "extra_forbidden": "There is no such field.",
+    "missing": "This field is missing.",
+    "string_too_long": "This field is too long.",
+}
+
+
+class Body(BaseModel):
+    """Unknown members are refused: nobody gives himself a role (OWASP API3)."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+_Body = TypeVar("_Body", bound=Body)
+
+
+def _plain_name(name: str) -> str:
+    if name != name.strip() or not name.isprintable() or not normal_username(name):
+        raise ValueError
+    return name
+
+
+Username = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_USERNAME), AfterValidator(_plain_name)
+]
+Password = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PASSWORD)]
+Code = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+
+
+async def read_members(request: Request, model: type[_Body]) -> _Body:
+    """The body, which may be left out where no member is needed.
+
+    Raises:
+        Problem: 413, 415, 422 with each wrong member.
+    """
+    check_parameters(request)
+    headers = request.headers
+    is_empty = headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers
+    text = "{}" if is_empty else await read_body(request, "application/json")
+    try:
+        return model.model_validate(parse_object(text))
+    except ValidationError as error:
+        found = {str(e["loc"][0]): e["type"] for e in error.errors(include_input=False)}
+        raise invalid(
+            *(
+                Fault(_SENTENCES.get(kind, "This field has a wrong value."), pointer_to(name))
+                for name, kind in found.items()
+            )
+        ) from None
+
+
+def members_of(model: type[_Body]) -> Callable[[Request], Awaitable[_Body]]:
+    """For signatures of endpoints that anybody may call."""
+
+    async def read(request: Request) -> _Body:
+        return await read_members(request, model)
+
+    return read
+
+
+def own_members_of(model: type[_Body]) -> Callable[[Request, Subject], Awaitable[_Body]]:
+    """For signatures of endpoints that take a token: strangers learn nothing."""
+
+    async def read(request: Request, _subject: Subject) -> _Body:
+        return await read_members(request, model)
+
+    return read
+
+
+def documented_members(model: type[Body]) -> dict[str, Any]:
+    """OpenAPI's `requestBody`, in OpenAPI 3.0, which has no type `null`."""
+    schema = model.model_json_schema()
+    schema["properties"] = {
+        name: {**member.pop("anyOf")[0], **member, "nullable": True}
+        if "anyOf" in member
+        else member
+        for name, member in schema["properties"].items()
+    }
+    is_required = any(field.is_required() for field in model.model_fields.values())
+    content = {"application/json": {"schema": schema}}
+    return {"requestBody": {"required": is_required, "content": content}}

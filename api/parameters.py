@@ -1,0 +1,252 @@
+"""What the URL of a list may ask: read, and described in OpenAPI."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import TypeAdapter
+from starlette.requests import Request
+
+from api.cursor import (
+    CURSOR,
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    read_limit,
+    read_parameters,
+    read_position,
+    refuse,
+)
+from api.errors import Problem
+from api.filters import Filter, Filters, documented_filters
+from api.formats import MEDIA_TYPES, Format, negotiate
+from api.listing import Counting, Listing, Sort, searched, spelled
+from api.schemas import base_type, type_adapter
+from assay.catalog import Catalog, Column, Entity
+
+PARAMETERS = (
+    *("limit", "cursor", "sort", "fields", "expand", "count", "q", "format", "form", "source"),
+)
+_OF_PAGES = ("limit", "cursor", "expand", "count")
+_COUNTINGS: dict[str, Counting] = {"exact": "exact", "estimated": "estimated"}
+_TEXT: TypeAdapter[Any] = TypeAdapter(str)
+_MAX_SEARCH = 500
+_MAX_SORTS = 5
+
+
+class Listings:
+    """Reads what is asked of one entity's list."""
+
+    def __init__(self, entity: Entity, catalog: Catalog) -> None:
+        self._entity = entity
+        self._filters = Filters(entity)
+        self._key = entity.columns_by_name[entity.key[0]]
+        self._sortable = {column.name: column for column in entity.columns if is_sortable(column)}
+        self._adapters = {
+            column.name: type_adapter(column.data_type, is_nullable=column.is_nullable)
+            for column in self._sortable.values()
+        }
+        self._expandable = {column.name: column for column in expandable(entity, catalog)}
+
+    def filter(self, request: Request) -> Filter:
+        """Only conditions. Raises `Problem` 422."""
+        return self._filters.read(read_parameters(request))
+
+    def read(self, request: Request, *others: str) -> Listing:
+        """The query, in which there may be `others` too.
+
+        Raises:
+            Problem: 422.
+        """
+        parameters = read_parameters(request)
+        sorts = self._sorts(parameters.get("sort", ""))
+        cursor = parameters.get("cursor", "")
+        format_ = negotiate(request, parameters.get("format"))
+        if format_ != "json":
+            for name in _OF_PAGES:
+                if name in parameters:
+                    refuse(name, f"A file has no pages: {format_} is all rows.")
+        return Listing(
+            entity=self._entity,
+            limit=read_limit(parameters.get("limit", str(DEFAULT_LIMIT))),
+            after=self._after(cursor, sorts) if cursor else (),
+            sorts=sorts,
+            filter=self._filters.read(parameters, (*PARAMETERS, *others)),
+            search=self._search(parameters.get("q")),
+            columns=self._columns(parameters.get("fields")),
+            expanded=self._expanded(parameters.get("expand")),
+            counting=_counting(parameters.get("count")),
+            format=format_,
+            template=_template(parameters, format_),
+            is_sorted="sort" in parameters,
+        )
+
+    def _sorts(self, text: str) -> tuple[Sort, ...]:
+        sorts: dict[str, Sort] = {}
+        items = _names("sort", text)
+        for item in items:
+            name = item.removeprefix("-")
+            if name not in self._sortable:
+                refuse("sort", f"There is no column {name} to sort by.")
+            if items.count(item) > 1:
+                refuse("sort", f"{item} is there twice.")
+            # the other way round decides nothing more
+            sorts.setdefault(name, Sort(self._sortable[name], item.startswith("-")))
+        if len(items) > _MAX_SORTS:
+            refuse("sort", f"These are more than {_MAX_SORTS} columns.")
+        sorts.setdefault(self._key.name, Sort(self._key, is_descending=False))
+        # what follows the key never decides
+        return tuple(sorts.values())[: list(sorts).index(self._key.name) + 1]
+
+    def _after(self, cursor: str, sorts: tuple[Sort, ...]) -> tuple[str | None, ...]:
+        types = (_TEXT, *(self._adapters[sort.column.name] for sort in sorts))
+        try:
+            sort, *values = read_position("cursor", cursor, types)
+        except Problem:
+            refuse("cursor", "The cursor is not one that a page of this list and sort gave.")
+        if sort != spelled(sorts):
+            refuse("cursor", "The cursor is of another sort: begin with the first page.")
+        return tuple(values)
+
+    def _search(self, text: str | None) -> str | None:
+        if text is None:
+            return None
+        if not searched(self._entity):
+            refuse("q", "There is no such parameter.")
+        if not text.strip() or len(text) > _MAX_SEARCH or "\0" in text:
+            refuse("q", f"Give 1 to {_MAX_SEARCH} characters to search for.")
+        return text
+
+    def _columns(self, text: str | None) -> tuple[Column, ...] | None:
+        return (
+            None
+            if text is None
+            else tuple(self._chosen("fields", text, self._entity.columns_by_name))
+        )
+
+    def _expanded(self, text: str | None) -> tuple[Column, ...]:
+        return tuple(self._chosen("expand", text, self._expandable)) if text is not None else ()
+
+    def _chosen(self, parameter: str, text: str, known: dict[str, Column]) -> Iterator[Column]:
+        names = _names(parameter, text)
+        if not names:
+            refuse(parameter, "Give names of columns between commas.")
+        if len(set(names)) < len(names):
+            refuse(parameter, "A column is there twice.")
+        for name in names:
+            if name not in known:
+                refuse(parameter, f"There is no such column: {name}.")
+            yield known[name]
+
+
+def is_sortable(column: Column) -> bool:
+    base = base_type(column.data_type)
+    return base != "jsonb" and not base.endswith("[]")
+
+
+def expandable(entity: Entity, catalog: Catalog) -> tuple[Column, ...]:
+    """Columns that hold the key of an entity that the API serves."""
+    served = {target.name for target in catalog.served}
+    return tuple(column for column in entity.columns if column.references in served)
+
+
+def documented_listing(entity: Entity, catalog: Catalog) -> list[dict[str, Any]]:
+    """The parameters of a list in OpenAPI."""
+
+    def parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "name": name,
+            "in": "query",
+            "description": description,
+            "schema": schema,
+            **({"style": "form", "explode": False} if schema["type"] == "array" else {}),
+        }
+
+    def some_of(names: list[str]) -> dict[str, Any]:
+        items = {"type": "string", "enum": names}
+        return {"type": "array", "items": items, "minItems": 1, "uniqueItems": True}
+
+    sortable = [column.name for column in entity.columns if is_sortable(column)]
+    limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+    parameters = [
+        parameter("limit", "Rows on a page.", limit),
+        parameter(
+            "cursor",
+            "`next` of the page before, with the same sort; empty for the first page.",
+            {"type": "string", **CURSOR},
+        ),
+        parameter(
+            "sort",
+            f"At most {_MAX_SORTS} columns in their order; `-` before one turns it round. "
+            "Nulls come last; rows that are equal so far come by their key.",
+            {**some_of([*sortable, *(f"-{name}" for name in sortable)]), "maxItems": _MAX_SORTS},
+        ),
+        parameter("fields", "Only these columns.", some_of([c.name for c in entity.columns])),
+        parameter(
+            "count",
+            "Also how many rows there are on all pages: exact, or PostgreSQL's estimate, "
+            "which is fast however many there are.",
+            {"type": "string", "enum": ["exact", "estimated"]},
+        ),
+    ]
+    parameters.append(
+        parameter(
+            "format",
+            "Instead of `Accept`. All but JSON are files with all rows: no pages then.",
+            {"type": "string", "enum": list(MEDIA_TYPES)},
+        )
+    )
+    if entity.source_tables:
+        parameters += [
+            parameter(
+                "form",
+                "A CSV or XLSX file as it is uploaded, with the headers of its source.",
+                {"type": "string", "enum": ["template"]},
+            ),
+            parameter(
+                "source",
+                "Which source, where there are several.",
+                {"type": "string", "enum": list(entity.source_tables)},
+            ),
+        ]
+    if searched(entity):
+        titles = ", ".join(column.title for column in searched(entity))
+        description = (
+            f"Words that are in {titles}, in any case: all of them; `or` between two for one of "
+            'them, "in quotes" for a phrase, `-` before one for its absence.'
+        )
+        schema = {"type": "string", "minLength": 1, "maxLength": _MAX_SEARCH, "pattern": r"\S"}
+        parameters.append(parameter("q", description, schema))
+    if names := [column.name for column in expandable(entity, catalog)]:
+        description = "Also the rows that these columns refer to, in `_expanded`."
+        parameters.append(parameter("expand", description, some_of(names)))
+    return [*parameters, *documented_filters(entity)]
+
+
+def _names(parameter: str, text: str) -> list[str]:
+    if not text:
+        return []
+    names = text.split(",")
+    if "" in names:
+        refuse(parameter, "A name is missing between the commas.")
+    return names
+
+
+def _template(parameters: dict[str, str], format_: Format) -> str | None:
+    if "form" not in parameters:
+        if "source" in parameters:
+            refuse("source", "This goes with form=template.")
+        return None
+    if parameters["form"] != "template":
+        refuse("form", "The form is template.")
+    if format_ not in ("csv", "xlsx"):
+        refuse("form", "A template is csv or xlsx.")
+    if "fields" in parameters:
+        refuse("fields", "A template has the columns of its source.")
+    return parameters.get("source", "")
+
+
+def _counting(text: str | None) -> Counting | None:
+    if text is None:
+        return None
+    if text not in _COUNTINGS:
+        refuse("count", "The count is exact or estimated.")
+    return _COUNTINGS[text]

@@ -1,0 +1,236 @@
+"""What the endpoints of one entity share: how it is asked, for whom, and how it is written.
+
+Nothing here knows which entity it is. The dependencies of each endpoint come in this order: what
+the request says is read and judged, which takes a valid token and no connection; then the caller's
+rights; then the database.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from asyncpg import PostgresError, Record
+from fastapi import Request, Response
+
+from api.cursor import (
+    VERSION,
+    Cursor,
+    Limit,
+    Page,
+    check_parameters,
+    read_key,
+    read_moment,
+    read_page,
+)
+from api.database import Database
+from api.documents import MAX_FAULTS, Bodies, Documents
+from api.envelope import segment_text
+from api.errors import Fault, Problem, Refusal, in_item, problem_of_refusal
+from api.filters import Filter
+from api.listing import Listing
+from api.parameters import Listings
+from api.proposal import warnings_of
+from api.query import FAULTS, Plan, plan_of
+from api.schemas import Schemas, adapter_of, schema_of
+from api.security import Subject
+from api.users import User
+from assay.catalog import Catalog, CatalogError, Column, Entity
+
+PREFIX = "/api/v1"
+READING = (401, 403, 404, 422, 500, 503, 504)
+WRITING = (*READING, 409, 413, 415)
+CHANGING = (*WRITING, 412, 428)
+RESERVED = ("changes", "template.xlsx")
+"""Segments beside keys: a row with such a key could not be read at its path."""
+_REFUSALS = ("22", "23", "54", "AS")
+
+AS_OF: dict[str, Any] = {
+    "name": "as_of",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "format": "date-time"},
+    "description": (
+        "The row as it was at this time: ISO 8601 with an offset or Z; in a URL a `+` is "
+        "written `%2B`. The time of a load is when its file was taken in."
+    ),
+    "example": "2026-01-31T12:00:00Z",
+}
+"""Documented only: it is read by hand, since FastAPI's reading takes a tenth of such a request."""
+
+
+class Requests:
+    """Reads what is asked of one entity; each method raises `Problem` 401 or 422."""
+
+    def __init__(self, entity: Entity, catalog: Catalog) -> None:
+        self._key = entity.columns_by_name[entity.key[0]]
+        self._adapter = adapter_of(self._key)
+        self._listings = Listings(entity, catalog)
+
+    async def listing(self, request: Request, _subject: Subject) -> Listing:
+        return self._listings.read(request)
+
+    async def filter(self, request: Request, _subject: Subject) -> Filter:
+        """Conditions, and nothing else."""
+        return self._listings.filter(request)
+
+    async def nothing(self, request: Request, _subject: Subject) -> None:
+        check_parameters(request)
+
+    async def key(self, request: Request, _subject: Subject) -> str:
+        """The key in the path, as text."""
+        check_parameters(request)
+        return self._key_of(request)
+
+    async def key_and_page(
+        self, request: Request, _subject: Subject, limit: Limit, cursor: Cursor = ""
+    ) -> tuple[str, Page]:
+        """A key, and a page of its versions."""
+        page = read_page(request, limit, cursor, (VERSION,))
+        return self._key_of(request), page
+
+    async def key_and_moment(self, request: Request, _subject: Subject) -> tuple[str, str | None]:
+        """A key, and the time that is asked for, if any."""
+        check_parameters(request, "as_of")
+        asked = request.query_params.get("as_of")
+        return self._key_of(request), None if asked is None else read_moment("as_of", asked)
+
+    def documented_key(self) -> dict[str, Any]:
+        schema = schema_of(self._key)
+        return {"name": "key", "in": "path", "required": True, "schema": schema}
+
+    def _key_of(self, request: Request) -> str:
+        return read_key(self._key, self._adapter, segment_text(request.path_params["key"]))
+
+
+class Plans:
+    """The statements of an entity, as they answer those who see all columns and the others."""
+
+    def __init__(self, entity: Entity) -> None:
+        self._entity = entity
+        self._public = tuple(column for column in entity.columns if not column.is_personal)
+        self._whole_plan = plan_of(entity)
+        self._public_plan = plan_of(entity, self._public)
+
+    def seen(self, caller: User) -> tuple[Column, ...]:
+        """The columns that the caller may see."""
+        return self._entity.columns if self._sees_all(caller) else self._public
+
+    def of(self, caller: User) -> Plan:
+        return self._whole_plan if self._sees_all(caller) else self._public_plan
+
+    def check(self, caller: User, names: Iterable[str]) -> None:
+        """Raises `Problem` 403 for the name of a column that the caller may not see."""
+        hidden = {column.name for column in self._entity.columns if column.is_personal}
+        if not self._sees_all(caller) and (asked := hidden.intersection(names)):
+            names = ", ".join(sorted(asked))
+            raise Problem(403, f"{names}: this takes the scope {self._entity.path}:pii.")
+
+    def _sees_all(self, caller: User) -> bool:
+        return caller.sees_personal_data_of(self._entity)
+
+
+class Writer:
+    """Runs the statements that write, and says what was wrong with which item of a list."""
+
+    def __init__(self, entity: Entity, catalog: Catalog) -> None:
+        self._entity = entity
+        self._catalog = catalog
+        self._warnings = warnings_of(entity)
+
+    async def write(
+        self,
+        database: Database,
+        sql: str,
+        *more: object,
+        documents: Documents,
+        caller: User,
+        again: str | None = None,
+    ) -> list[Record]:
+        """The rows of a statement over documents.
+
+        `again` is the statement that is run for each item of a list by itself if one is refused.
+
+        Raises:
+            Problem: What the items are refused for.
+            asyncpg.PostgresError: What the one document is refused for.
+        """
+        values = (documents.text, caller.username, self._entity.name, self._warnings)
+        try:
+            return await database.write(self._entity.name, sql, *values, *more)
+        except PostgresError as error:
+            code = error.sqlstate or ""
+            if again is None or not documents.is_list or not code.startswith(_REFUSALS):
+                raise
+            raise await self._problem(database, again, values) or error from None
+
+    async def _problem(
+        self, database: Database, sql: str, values: tuple[str, ...]
+    ) -> Problem | None:
+        """What each item is refused for; nothing if it is the items together."""
+        row = await database.write_row(self._entity.name, FAULTS, sql, *values, MAX_FAULTS)
+        problems = [
+            (refused.pop("place"), problem_of_refusal(Refusal(**refused), self._catalog))
+            for refused in json.loads(found(row)["faults"])
+        ]
+        if not problems:
+            return None
+        faults = tuple(
+            in_item(fault, place)
+            for place, problem in problems
+            for fault in problem.errors or (Fault(problem.detail),)
+        )
+        detail = f"Nothing was written: {len(problems)} of the items are refused."
+        return Problem(problems[0][1].status, detail, faults)
+
+
+@dataclass(frozen=True)
+class Resource:
+    """An entity as the API serves it."""
+
+    entity: Entity
+    catalog: Catalog
+    schemas: Schemas
+
+    def __post_init__(self) -> None:
+        """Raises `CatalogError` where the contract has what the API cannot serve."""
+        if len(self.entity.key) != 1:
+            raise CatalogError(f"{self.entity.name}: the API serves keys of one column only.")
+
+    @property
+    def path(self) -> str:
+        return f"{PREFIX}/{self.entity.path}"
+
+    @cached_property
+    def requests(self) -> Requests:
+        return Requests(self.entity, self.catalog)
+
+    @cached_property
+    def bodies(self) -> Bodies:
+        return Bodies(self.entity, self.schemas, RESERVED)
+
+    @cached_property
+    def plans(self) -> Plans:
+        return Plans(self.entity)
+
+    @cached_property
+    def writer(self) -> Writer:
+        return Writer(self.entity, self.catalog)
+
+
+def answer(body: str | bytes, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """JSON as PostgreSQL made it."""
+    return Response(body, status, headers, "application/json")
+
+
+def found(row: Record | None) -> Record:
+    """Raises `Problem` 404 where there is no row."""
+    if row is None:
+        raise Problem(404)
+    return row
+
+
+def documented_body(schema: dict[str, Any], *media_types: str) -> dict[str, Any]:
+    content = {media_type: {"schema": schema} for media_type in media_types}
+    return {"requestBody": {"required": True, "content": content}}

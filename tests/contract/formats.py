@@ -1,0 +1,18 @@
+"""Values of the formats that the OpenAPI document has beside the common ones."""
+
+import schemathesis
+from hypothesis import strategies as st
+
+# Others are only known to the server; those that it gives are read by the tests of pages.
+schemathesis.openapi.format("cursor", st.just(""))
+
+_ITEMS = {
+    "uuid": st.uuids().map(str),
+    "integer": st.integers(0, 5).map(str),
+    "number": st.decimals(-100, 100, places=3).map(str),
+    "date": st.dates().map(str),
+    "date-time": st.datetimes().map(lambda moment: f"{moment.isoformat()}Z"),
+}
+for name, items in _ITEMS.items():
+    values = st.lists(items, min_size=1, max_size=3).map(",".join)
+    schemathesis.openapi.format(f"list of {name}", values)
