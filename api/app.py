@@ -147,7 +147,7 @@ def _routers(settings: Settings, catalog: Catalog, tokens: Tokens) -> Iterator[A
         yield history.router_of(resource)
         if resource.entity.source_tables:
             yield templates.router_of(resource)
-            yield uploads.router_of(resource.entity, reports, settings.max_upload_mb)
+            yield uploads.router_of(resource.entity, catalog, reports, settings.max_upload_mb)
         yield rows.router_of(resource)
     yield loads.router_of(catalog, reports)
     yield rejected.router_of(catalog, reports)

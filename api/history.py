@@ -173,6 +173,8 @@ def router_of(resource: Resource) -> Router:
         caller: Editor,
         database: Pool,
     ) -> Response:
+        # It sets all columns, also those that the caller may not see.
+        plans.check(caller, entity.columns_by_name)
         values = (version, caller.username, entity.name, warnings, key)
         plan = plans.of(caller)
         row = found(await database.write_row(entity.name, plan.revert, *values))

@@ -125,8 +125,9 @@ def writing_router_of(resource: Resource) -> Router:
             rows = await write(plan.insert, again=plan.insert)
             return created(documents, [dict(row) for row in rows], resource.path)
         # Who sees other columns than before is not answered what was answered then.
-        route = f"POST {entity.path} {len(plans.seen(caller))}"
-        once = Once(caller.user_id, route, key, sha256_of(documents.text))
+        seen = " ".join(column.name for column in plans.seen(caller))
+        asked = sha256_of(f"{documents.text} {seen}")
+        once = Once(caller.user_id, f"POST {entity.path}", key, asked)
         made = await once.done(
             database, lambda: write(plan.insert_once, *once.values, again=plan.insert)
         )

@@ -122,14 +122,20 @@ async def check_writable(
         await refuse(request, database, caller, f"This takes the scope {entity.path}:write.")
 
 
+async def check_shown(request: Request, database: Database, caller: User, entity: Entity) -> None:
+    """Raises `Problem` 403 where raw rows of the entity have what the caller may not see."""
+    if not caller.sees_personal_data_of(entity):
+        detail = f"Raw rows have personal data: this takes the scope {entity.path}:pii."
+        await refuse(request, database, caller, detail)
+
+
 async def check_personal_data(
     request: Request, database: Database, caller: User, entities: Collection[Entity]
 ) -> None:
-    """Raises `Problem` 403 where raw rows of these would show what the caller may not see."""
+    """Raises `Problem` 404, 403 where raw rows of these would show what the caller may not see."""
     for entity in entities:
-        if not caller.sees_personal_data_of(entity):
-            detail = f"Raw rows have personal data: this takes the scope {entity.path}:pii."
-            await refuse(request, database, caller, detail)
+        check_readable(caller, entity)
+        await check_shown(request, database, caller, entity)
     if any(entity.has_personal_data for entity in entities):
         await audit(database, request, "sensitive_read", caller.username)
 

@@ -5,9 +5,10 @@ from hashlib import sha256
 
 from fastapi import Request
 
-from api.audit import address_of, audit
+from api.audit import audit
 from api.database import Database
 from api.errors import Problem
+from api.limits import address_of
 from api.users import normal_username
 
 FREE_FAILURES = 4
@@ -29,7 +30,11 @@ where count > free
 """
 # Who waits for the row counts on from what stands there then: no failure is lost.
 COUNT_FAILURE = """
-with counted as (
+with forgotten as (
+    delete from auth.failures
+    where failed_at < clock_timestamp() - interval '1 day' and subject <> all ($1::text[])
+),
+counted as (
     insert into auth.failures as known (subject, count, failed_at)
     select subject, 1, clock_timestamp()
     from unnest($1::text[]) as given (subject) order by subject

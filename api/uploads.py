@@ -18,9 +18,9 @@ from api.loads import LoadReport, Reports, location_of
 from api.rejected import Rejected
 from api.resource import PREFIX, READING, answer
 from api.router import Router
-from api.security import Subject, editor_of
+from api.security import Subject, check_shown, check_writable, editor_of
 from api.users import User
-from assay.catalog import Entity
+from assay.catalog import Catalog, Entity
 
 _FORM = {
     "requestBody": {
@@ -89,7 +89,8 @@ class Asked:
     is_async: bool
 
 
-def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> Router:
+def router_of(entity: Entity, catalog: Catalog, reports: Reports, max_megabytes: int) -> Router:
+    fed = {fed.name: fed for source in entity.source_tables for fed in catalog.fed_by(source)}
     router = Router(prefix=f"{PREFIX}/{entity.path}", tags=[entity.title])
 
     async def read(request: Request, _subject: Subject, dry_run: DryRun, force: Force) -> Asked:
@@ -120,6 +121,9 @@ def router_of(entity: Entity, reports: Reports, max_megabytes: int) -> Router:
         database: Pool,
         builder: Builds,
     ) -> Response:
+        for other in fed.values():
+            await check_writable(request, database, caller, other)
+            await check_shown(request, database, caller, other)
         # The token and the role have been judged; only now is the body read.
         async with receive_file(request, asked.boundary, max_megabytes) as file:
             job = builder.submit(

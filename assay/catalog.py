@@ -15,6 +15,7 @@ from typing import Any, Literal
 PROVENANCE = ("updated_at", "updated_by")
 
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
+_PLACEHOLDER = re.compile(r"\$\d")
 _REF = re.compile(r"""ref\(\s*['"](\w+)['"]\s*\)""")
 
 Severity = Literal["error", "warn"]
@@ -363,6 +364,12 @@ def _source_table(node: dict[str, Any]) -> SourceTable:
 
 def _source_column(column: dict[str, Any]) -> SourceColumn:
     meta = column["config"]["meta"]
+    for text in (column["name"], meta.get("header"), meta.get("export")):
+        # The driver would put a value in its place where rows are exported.
+        if _PLACEHOLDER.search(text or ""):
+            raise CatalogError(
+                f"{text}: a header or an export cannot have $ before a digit; give another."
+            )
     return SourceColumn(
         name=column["name"],
         header=meta.get("header", column["name"]),

@@ -123,6 +123,7 @@ async def test_b23_writes_neither_show_nor_take_personal_columns(
     many = await clerk.patch(BOOKS, json=[{"isbn": "1", "page_count": 476}])
     assert many.json()["items"][0]["page_count"] == 476
     assert "title" not in many.text
+    version = (await clerk.get(f"{BOOKS}/1/history")).json()["items"][-1]["version"]
     for response in (
         await clerk.patch(f"{BOOKS}/1", json={"title": "Other"}),
         await clerk.patch(BOOKS, json=[{"isbn": "1", "title": "Other"}]),
@@ -130,6 +131,8 @@ async def test_b23_writes_neither_show_nor_take_personal_columns(
         await clerk.delete(f"{BOOKS}?title=Emma"),
         await clerk.post(BOOKS, json={"isbn": "2", "title": "Other"}),
         await clerk.put(f"{BOOKS}/1", json=EMMA),
+        await clerk.post(f"{BOOKS}/1/revert", json={"version": version}),
+        await clerk.put(BOOKS, files={"file": ("books.csv", b"isbn,title,pages\n1,Other,1\n")}),
     ):
         assert response.status_code == 403, response.text
     (book,) = served.warehouse.query("select title, page_count from curated.books")

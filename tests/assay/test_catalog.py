@@ -188,3 +188,13 @@ def test_restricted_and_personal(tmp_path: Path) -> None:
     assert pets.is_restricted
     assert [c.name for c in pets.columns if c.is_personal] == ["owner"]
     assert pets.has_personal_data
+
+
+def test_a_header_is_no_placeholder(tmp_path: Path) -> None:
+    """Exports have values put into their SQL by the driver, wherever `$1` stands."""
+    content = manifest()
+    (source,) = content["sources"].values()
+    column = next(iter(source["columns"].values()))
+    column["config"]["meta"]["header"] = "Price $1"
+    with pytest.raises(CatalogError, match=r"Price \$1"):
+        read(content, tmp_path)

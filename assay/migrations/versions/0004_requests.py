@@ -68,6 +68,7 @@ create table auth.answered_requests (
 );
 
 create index on auth.answered_requests (answered_at);
+create index on auth.failures (failed_at);
 
 ---------- many rows in one statement
 
