@@ -8,7 +8,7 @@ problem; after it, the connection breaks: a file that looks whole is whole.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -137,13 +137,23 @@ class _Blocks:
         if self._rows:
             await self._make()
         rest = self._maker.rest()
-        while piece := await asyncio.to_thread(next, rest, b""):
+        while piece := await _in_thread(next, rest, b""):
             await self._body.write(piece)
 
     async def _make(self) -> None:
         block, self._rows = bytes(self._rows), bytearray()
-        if piece := await asyncio.to_thread(self._maker.take, block):
+        if piece := await _in_thread(self._maker.take, block):
             await self._body.write(piece)
+
+
+async def _in_thread(work: Callable[..., bytes], *values: object) -> bytes:
+    """To its end, also where the client goes away: what it works on is closed after that."""
+    task = asyncio.create_task(asyncio.to_thread(work, *values))
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
 
 
 async def _leave(receive: Receive) -> None:
