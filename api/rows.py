@@ -87,7 +87,7 @@ def router_of(resource: Resource) -> Router:
         rows = await writer.write(
             database, plan.replace, key, versions, documents=document, caller=caller
         )
-        return changed(rows or await _missing(database, plan, key))
+        return changed(rows or await _missing(database, plan, key, versions))
 
     @router.patch(
         "/{key}",
@@ -117,7 +117,7 @@ def router_of(resource: Resource) -> Router:
         rows = await writer.write(
             database, plan.patch, key, versions, documents=document, caller=caller
         )
-        return changed(rows or await _missing(database, plan, key))
+        return changed(rows or await _missing(database, plan, key, versions))
 
     @router.delete(
         "/{key}",
@@ -130,7 +130,7 @@ def router_of(resource: Resource) -> Router:
         plan = plans.of(caller)
         values = (key, caller.username, entity.name, versions)
         if not await database.write(entity.name, plan.delete, *values):
-            await _missing(database, plan, key)
+            await _missing(database, plan, key, versions)
         return Response(status_code=204)
 
     return router
@@ -140,6 +140,14 @@ def changed(rows: list[Record]) -> Response:
     return answer(rows[0]["body"], headers=tag_of(rows[0]["version"]))
 
 
-async def _missing(database: Database, plan: Plan, key: str) -> NoReturn:
-    """Raises `Problem`: 412 if there is such a row, of another version then, or 404."""
-    raise Problem(404 if await database.fetch_row(plan.one, key) is None else 412)
+async def _missing(
+    database: Database, plan: Plan, key: str, versions: list[str] | None
+) -> NoReturn:
+    """Raises `Problem`: 412 if there is such a row, of another version then, or 404.
+
+    Who takes any version was told by the statement itself: a row that another makes a moment
+    later is not one that he has read.
+    """
+    if versions is None or await database.fetch_row(plan.one, key) is None:
+        raise Problem(404)
+    raise Problem(412)
