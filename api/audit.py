@@ -10,6 +10,7 @@ from typing import Literal
 
 from fastapi import Request
 
+from api.addresses import address_of
 from api.database import Database
 
 Event = Literal[
@@ -57,13 +58,9 @@ async def audit(  # noqa: PLR0913 - an event has these parts
     """
     outcome = "success" if is_success else "failure"
     target = target or f"{request.method} {request.url.path}"
-    address = address_of(request)
+    address = str(address_of(request) or "unknown")
     values = (event, outcome, username, address, target, request.state.request_id)
     await database.write_row("auth.audit_events", ADD_EVENT, *values)
     # JSON: it escapes what would end a line.
     names = ("event", "outcome", "username", "address", "target", "request_id")
     _log.info("%s", json.dumps(dict(zip(names, values, strict=True))))
-
-
-def address_of(request: Request) -> str:
-    return request.client.host if request.client else "unknown"

@@ -8,7 +8,6 @@ import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
 from typing import Literal, cast
 
 from fastapi import Request
@@ -19,8 +18,6 @@ from assay.settings import Settings
 Kind = Literal["requests", "logins", "uploads", "exports"]
 _MINUTE = 60
 _MAX_BUCKETS = 100_000
-_IPV6_SITE = 64
-"""Bits: who has one IPv6 address has all with this prefix (RFC 6177)."""
 
 
 class Limits:
@@ -71,17 +68,3 @@ def take(request: Request, kind: Kind, who: str) -> None:
     if seconds:
         headers = {"Retry-After": str(math.ceil(seconds))}
         raise Problem(429, f"These were too many {kind} in a minute.", headers=headers)
-
-
-def address_of(request: Request) -> str:
-    """From where it came, as one who has many addresses of IPv6 cannot change it."""
-    host = request.client.host if request.client else ""
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    if not isinstance(address, IPv6Address):
-        return host
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(IPv6Address(int(address) >> _IPV6_SITE << _IPV6_SITE))

@@ -6,10 +6,11 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from api.addresses import site_of
 from api.body import parse_object, read_body
 from api.cursor import check_parameters
 from api.errors import Fault, invalid, pointer_to
-from api.limits import address_of, take
+from api.limits import take
 from api.passwords import MAX_PASSWORD
 from api.security import Subject
 from api.users import normal_username
@@ -71,7 +72,7 @@ def members_of(model: type[_Body]) -> Callable[[Request], Awaitable[_Body]]:
     """For signatures of endpoints that anybody may call."""
 
     async def read(request: Request) -> _Body:
-        take(request, "logins", address_of(request))
+        take(request, "logins", site_of(request))
         return await read_members(request, model)
 
     return read

@@ -1,6 +1,5 @@
 """Whether it lives and is ready, and the pages that are for those who run it."""
 
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -9,6 +8,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 
+from api.addresses import address_of
 from api.database import Pool
 from api.errors import Problem
 from api.metrics import Metrics
@@ -61,7 +61,7 @@ async def _for_operators(request: Request) -> None:
     host = request.headers.get("host", "").lower()
     name = host if host.endswith("]") else host.rpartition(":")[0] or host
     is_direct = not any(header in request.headers for header in _PROXY_HEADERS)
-    address = _address_of(request)
+    address = address_of(request)
     is_here = is_direct and name in _OUR_NAMES and address is not None and address.is_loopback
     settings = cast("Settings", request.app.state.settings)
     # A proxy that the settings do not know would pass on what anybody asks.
@@ -69,15 +69,6 @@ async def _for_operators(request: Request) -> None:
     is_operator = is_known and any(address in network for network in settings.operator_addresses)
     if not (is_here or is_operator):
         raise Problem(404)
-
-
-def _address_of(request: Request) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(request.client.host if request.client else "")
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
 
 
 Operator = Annotated[None, Depends(_for_operators)]

@@ -7,10 +7,11 @@ import asyncpg
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
+from api.addresses import site_of
 from api.audit import audit
 from api.database import Pool
 from api.errors import Fault, Problem, documented, invalid
-from api.limits import address_of, take
+from api.limits import take
 from api.members import Body, Password, Username, documented_members, read_members
 from api.passwords import NO_PASSWORD, fault_of_password, hash_in_thread
 from api.people import PREFIX, WRITING, DisplayName, Scopes, Shown, answer
@@ -48,7 +49,7 @@ def router_of(scopes: Scopes, tokens: Tokens, *, open_registration: bool) -> API
         if token:
             take(request, "requests", str(tokens.read(token).user_id))
         else:
-            take(request, "logins", address_of(request))
+            take(request, "logins", site_of(request))
         if not token and not open_registration:
             raise unauthenticated("Log in and send the access token.")
         given = await read_members(request, NewUser)

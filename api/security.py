@@ -6,10 +6,11 @@ from typing import Annotated, NoReturn, cast
 from fastapi import Depends, Request
 from fastapi.security import OAuth2PasswordBearer
 
+from api.addresses import site_of
 from api.audit import audit
 from api.database import Database, database_of
 from api.errors import Problem
-from api.limits import address_of, take
+from api.limits import take
 from api.tokens import Claims, Tokens, unauthenticated
 from api.users import ROLES, Role, User, user_of_claims
 from assay.catalog import Entity
@@ -33,7 +34,7 @@ class _Bearer(OAuth2PasswordBearer):
                 raise unauthenticated("Log in and send the access token.")
             claims = tokens.read(token)
         except Problem:
-            take(request, "requests", address_of(request))
+            take(request, "requests", site_of(request))
             raise
         request.state.user_id = claims.user_id
         take(request, "requests", str(claims.user_id))

@@ -7,12 +7,13 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, Field
 
+from api.addresses import site_of
 from api.audit import audit
 from api.body import read_body
 from api.cursor import check_parameters
 from api.database import Database, Pool
 from api.errors import Fault, documented, invalid
-from api.limits import address_of, take
+from api.limits import take
 from api.members import (
     MAX_USERNAME,
     Body,
@@ -89,7 +90,7 @@ class Reset(Body):
 
 async def _read_login(request: Request) -> dict[str, str]:
     """The fields of OAuth2's password form (RFC 6749, 4.3.2); others are ignored, as it says."""
-    take(request, "logins", address_of(request))
+    take(request, "logins", site_of(request))
     check_parameters(request)
     text = await read_body(request, _FORM)
     try:

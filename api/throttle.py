@@ -5,10 +5,10 @@ from hashlib import sha256
 
 from fastapi import Request
 
+from api.addresses import site_of
 from api.audit import audit
 from api.database import Database
 from api.errors import Problem
-from api.limits import address_of
 from api.users import normal_username
 
 FREE_FAILURES = 4
@@ -57,7 +57,7 @@ class Throttle:
         self._database = database
         self._request = request
         self._username = normal_username(username)
-        self._subjects = [subject_of(username), f"address {address_of(request)}"]
+        self._subjects = [subject_of(username), f"address {site_of(request)}"]
 
     async def check(self) -> None:
         """Raises `Problem` 429 while a wait is not over; unknown accounts are treated alike."""
