@@ -16,10 +16,11 @@ PROVENANCE = ("updated_at", "updated_by")
 
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 _PLACEHOLDER = re.compile(r"\$\d")
-_REF = re.compile(r"""ref\(\s*['"](\w+)['"]\s*\)""")
 
 Severity = Literal["error", "warn"]
-RuleKind = Literal["check", "not_null", "unique", "dependency", "cast", "fields"]
+RuleKind = Literal[
+    "check", "not_null", "unique", "dependency", "reference", "query", "cast", "fields"
+]
 
 
 class CatalogError(Exception):
@@ -65,6 +66,22 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Link:
+    """Rows of another entity that belong to one of this, as rows of a third say."""
+
+    name: str
+    """The field that has their keys."""
+    path: str
+    """The segment below a row at which they are linked."""
+    through: str
+    """The entity with a row for each link."""
+    near: str
+    """Its column with the key of this entity."""
+    far: str
+    """Its column with the key of the other."""
+
+
+@dataclass(frozen=True)
 class Entity:
     """A public mart: one curated table and, when `path` is set, its endpoints."""
 
@@ -83,6 +100,7 @@ class Entity:
     """Columns of text whose words have an index."""
     is_restricted: bool = False
     """Only for people whose scopes name it."""
+    links: tuple[Link, ...] = ()
 
     @cached_property
     def has_personal_data(self) -> bool:
@@ -154,6 +172,15 @@ class Catalog:
         paths = {entity.path: entity for entity in self.entities.values() if entity.path}
         return tuple(paths[path] for path in sorted(paths))
 
+    def links_through(self, entity: Entity) -> tuple[Entity, ...]:
+        """Those whose rows are links of an entity: they go when it goes."""
+        through = {link.through for other in self.entities.values() for link in other.links}
+        return tuple(
+            link
+            for link in self.entities.values()
+            if link.name in through and any(c.references == entity.name for c in link.columns)
+        )
+
     def fed_by(self, source_table: str) -> tuple[Entity, ...]:
         """Entities that loads of this source table feed."""
         return tuple(e for e in self.entities.values() if source_table in e.source_tables)
@@ -198,7 +225,7 @@ def _entity(
             f"{node['original_file_path']}: {node['name']} has no primary_key constraint; "
             "add one at model level."
         )
-    references = _references(node)
+    references = _references(node, nodes)
     return Entity(
         name=node["name"],
         schema=node["schema"],
@@ -208,17 +235,26 @@ def _entity(
         path=meta.get("api", {}).get("path"),
         key=tuple(key),
         columns=tuple(
-            _column(c, key, references, _limits(c, node)) for c in node["columns"].values()
+            _column(c, key, references, _limits(c, node), _next_key(c, node))
+            for c in node["columns"].values()
         ),
         rules=_rules(node),
         source_tables=_ancestors(node, nodes, sources),
         search=tuple(meta.get("search", ())),
         is_restricted=meta.get("api", {}).get("restricted", False),
+        links=tuple(
+            Link(link["name"], link["path"], link["through"], link["from"], link["to"])
+            for link in meta.get("links", ())
+        ),
     )
 
 
 def _column(
-    column: dict[str, Any], key: list[str], references: dict[str, str], limits: dict[str, Any]
+    column: dict[str, Any],
+    key: list[str],
+    references: dict[str, str],
+    limits: dict[str, Any],
+    next_key: str | None,
 ) -> Column:
     meta = column["config"]["meta"]
     name = column["name"]
@@ -230,13 +266,21 @@ def _column(
         is_nullable=name not in key
         and not any(c["type"] == "not_null" for c in column["constraints"]),
         is_server_owned=meta.get("server_owned", False) or name in PROVENANCE,
-        default=meta.get("default"),
+        default=meta.get("default", next_key),
         enum=tuple(meta.get("enum", ())),
         examples=tuple(meta.get("examples", ())),
         references=references.get(name),
         is_personal=meta.get("pii", False),
         **limits,
     )
+
+
+def _next_key(column: dict[str, Any], node: dict[str, Any]) -> str | None:
+    """SQL; the macro `make_curated_table` makes the sequence."""
+    if not column["config"]["meta"].get("sequence"):
+        return None
+    sequence = f"{node['schema']}.{node['alias']}__{column['name']}"
+    return f"journal.next_key('{sequence}', 'journal.ledger_{node['name']}')"
 
 
 def _limits(column: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
@@ -258,19 +302,25 @@ def _limits(column: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
     return limits
 
 
-def _references(node: dict[str, Any]) -> dict[str, str]:
-    """The models that columns refer to by a foreign key of their own."""
+def _references(node: dict[str, Any], nodes: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """The models that columns refer to by a foreign key of their own.
+
+    After a build the name of the table stands in the place of `ref('<model>')`.
+    """
+    models = {n["alias"]: n["name"] for n in nodes.values() if n["resource_type"] == "model"}
+    names = models | {name: name for name in models.values()}
     at_columns = (
         ({"columns": [name], **constraint})
         for name, column in node["columns"].items()
         for constraint in column["constraints"]
     )
     return {
-        constraint["columns"][0]: found[1]
+        constraint["columns"][0]: names[found[-1]]
         for constraint in (*node["constraints"], *at_columns)
         if constraint["type"] == "foreign_key"
         and len(constraint["columns"]) == 1
-        and (found := _REF.fullmatch(constraint["to"].strip()))
+        and (found := re.findall(r"\w+", constraint["to"]))
+        and found[-1] in names
     }
 
 
@@ -280,7 +330,12 @@ def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:
     The macro `contract_rules` names the implied ones alike.
     """
     rules = [_rule(rule) for rule in node["config"]["meta"].get("rules", ())]
-    known = {(rule.kind, rule.columns) for rule in rules}
+    # A uniqueness of some rows is another than that of all.
+    known = {
+        (rule.kind, rule.columns)
+        for rule, declared in zip(rules, node["config"]["meta"].get("rules", ()), strict=True)
+        if "where" not in declared
+    }
     implied = [
         Rule("field_count", "fields", (), "The row has more or fewer fields than the header.")
     ]
@@ -290,12 +345,21 @@ def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:
         implied.append(Rule(f"{name}_type", "cast", (name,), readable))
         if _is_mandatory(column, node):
             implied.append(Rule(f"{name}_required", "not_null", (name,), f"{title} is mandatory."))
+        for by, values in column["config"]["meta"].get("only", {}).items():
+            variants = f"{_title(node['columns'][by])} {' or '.join(values)}"
+            only = f"{title} is only for {variants}."
+            implied.append(Rule(f"{name}_only", "check", (by, name), only))
     for constraint in node["constraints"]:
         if constraint["type"] in ("primary_key", "unique"):
             columns = tuple(constraint["columns"])
             titles = ", ".join(_title(node["columns"][name]) for name in columns)
             taken = f"{titles}: another row has this."
             implied.append(Rule(f"{'_'.join(columns)}_unique", "unique", columns, taken))
+        elif constraint["type"] == "foreign_key":
+            columns = tuple(constraint["columns"])
+            title = _title(node["columns"][columns[0]])
+            there = f"{title}: there is no such row, or others refer to it."
+            implied.append(Rule(f"{columns[0]}_exists", "reference", columns, there))
     return (*rules, *(rule for rule in implied if (rule.kind, rule.columns) not in known))
 
 
@@ -316,6 +380,10 @@ def _rule(rule: dict[str, Any]) -> Rule:
         kind, columns = "dependency", (rule["determinant"], *rule["dependent"])
     elif "unique" in rule:
         kind, columns = "unique", tuple(rule["unique"])
+    elif "reference" in rule:
+        kind, columns = "reference", (rule["reference"],)
+    elif "broken_by" in rule:
+        kind, columns = "query", tuple(rule["columns"])
     elif "not_null" in rule:
         kind, columns = "not_null", (rule["not_null"],)
     elif "cast" in rule:
@@ -335,13 +403,16 @@ def _rule(rule: dict[str, Any]) -> Rule:
 def _ancestors(
     node: dict[str, Any], nodes: dict[str, dict[str, Any]], sources: dict[str, dict[str, Any]]
 ) -> tuple[str, ...]:
-    """The loadable source tables that a model is made from, through any number of models."""
+    """The loadable source tables that a model is made from, through any number of models.
+
+    What a curated model refers to does not feed it.
+    """
     found: set[str] = set()
     for parent in node["depends_on"]["nodes"]:
         if parent in sources:
             if "load" in sources[parent]["config"]["meta"]:
                 found.add(_source_name(sources[parent]))
-        elif parent in nodes:
+        elif parent in nodes and nodes[parent]["config"]["materialized"] != "curated":
             found.update(_ancestors(nodes[parent], nodes, sources))
     return tuple(sorted(found))
 

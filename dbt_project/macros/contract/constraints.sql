@@ -8,8 +8,17 @@
             {%- set definition = 'check (' ~ rule.expression ~ ')' -%}
         {%- elif rule.kind == 'unique' and rule.columns == key_of(contract) -%}
             {%- set definition = 'primary key (' ~ rule.columns | join(', ') ~ ')' -%}
+        {%- elif rule.kind == 'unique' and rule.where -%}
+            {%- set definition = 'exclude using btree (' ~ rule.columns | join(' with =, ')
+                ~ ' with =) where (' ~ rule.where ~ ')' -%}
         {%- elif rule.kind == 'unique' -%}
             {%- set definition = 'unique (' ~ rule.columns | join(', ') ~ ')' -%}
+        {%- elif rule.kind == 'reference' -%}
+            {#- Deferrable: a build takes rows out before it puts them in again. Judged at once
+                otherwise: whoever writes is to know which of his rows is refused. -#}
+            {%- set target = references_of(contract)[rule.columns[0]] -%}
+            {%- set definition = 'foreign key (' ~ rule.columns[0] ~ ') references '
+                ~ table_of(target) ~ ' (' ~ key_of(target)[0] ~ ') deferrable' -%}
         {%- elif rule.kind == 'not_null' -%}
             {%- set definition = 'not null ' ~ rule.columns[0] -%}
         {%- else -%}
@@ -27,7 +36,7 @@
         {%- endif -%}
     {%- endfor -%}
     {%- for constraint in contract.constraints
-        if constraint.type not in ('check', 'unique', 'primary_key') -%}
+        if constraint.type not in ('check', 'unique', 'primary_key', 'foreign_key') -%}
         {{ exceptions.raise_compiler_error(
             contract.name ~ ": constraints of type " ~ constraint.type ~ " are not supported."
         ) }}
@@ -101,7 +110,7 @@
     {%- set outdated = query("
         select quote_ident(conname) from pg_catalog.pg_constraint
         where conrelid = '" ~ relation ~ "'::regclass
-            and contype in ('c', 'u', 'p', 'n')
+            and contype in ('c', 'f', 'n', 'p', 'u', 'x')
             and not conname = any(array['" ~ kept | join("', '") ~ "'])
             and not (contype = 'n' and (
                 conkey = array[(
@@ -149,7 +158,7 @@
     {%- for constraint in contract_constraints(contract)
         if not query('select ' ~ is_enforced(constraint, relation))[0][0] -%}
         {%- if not is_new -%}
-            {%- do refuse_breaking_rows(constraint.rule, relation) -%}
+            {%- do refuse_breaking_rows(contract, constraint.rule, relation) -%}
             {{ log(relation.identifier ~ ': added constraint ' ~ constraint.name, info=true) }}
         {%- endif -%}
         {%- do missing.append(constraint) -%}
@@ -176,9 +185,9 @@
     ")[0][0]) }}
 {%- endmacro %}
 
-{% macro refuse_breaking_rows(rule, relation) -%}
+{% macro refuse_breaking_rows(contract, rule, relation) -%}
     {%- set breaking = query(
-        'select to_jsonb(breaking)::text from (' ~ rows_breaking(rule, relation)
+        'select to_jsonb(breaking)::text from (' ~ rows_breaking(contract, rule, relation)
         ~ ' limit 20) as breaking'
     ) -%}
     {%- if breaking -%}

@@ -27,9 +27,10 @@
 {%- endmacro %}
 
 {#- All rules of a contract, each {name, kind, severity, columns, expression,
-    determinant, dependent}. Kinds: check, not_null, unique, dependency, cast,
-    fields. A constraint that `config.meta.rules` does not name gets a name made
-    from its columns; assay/catalog.py makes the same names. -#}
+    where, determinant, dependent, query, over}. Kinds: check, not_null, unique,
+    dependency, reference, query, cast, fields. A constraint that `config.meta.rules`
+    does not name gets a name made from its columns; assay/catalog.py makes the same
+    names. -#}
 {% macro contract_rules(contract) -%}
     {%- set checks = {} -%}
     {%- for constraint in contract.constraints if constraint.type == 'check' -%}
@@ -42,6 +43,7 @@
             'name': declared.name,
             'severity': declared.get('severity', 'error'),
             'expression': none,
+            'where': none,
         } -%}
         {%- if declared.determinant is defined -%}
             {%- do rule.update({
@@ -51,7 +53,18 @@
                 'dependent': declared.dependent,
             }) -%}
         {%- elif declared.unique is defined -%}
-            {%- do rule.update({'kind': 'unique', 'columns': declared.unique}) -%}
+            {%- do rule.update(
+                {'kind': 'unique', 'columns': declared.unique, 'where': declared.where}
+            ) -%}
+        {%- elif declared.reference is defined -%}
+            {%- do rule.update({'kind': 'reference', 'columns': [declared.reference]}) -%}
+        {%- elif declared.broken_by is defined -%}
+            {%- do rule.update({
+                'kind': 'query',
+                'columns': declared.columns,
+                'query': declared.broken_by,
+                'over': declared.get('over', []),
+            }) -%}
         {%- elif declared.not_null is defined -%}
             {%- do rule.update({'kind': 'not_null', 'columns': [declared.not_null]}) -%}
         {%- elif declared.cast is defined -%}
@@ -84,6 +97,15 @@
                 {'name': name ~ '_required', 'kind': 'not_null', 'columns': [name]}
             ) -%}
         {%- endif -%}
+        {#- a column of some variants of the entity -#}
+        {%- for by, values in column.config.meta.get('only', {}).items() -%}
+            {%- do implied.append({
+                'name': name ~ '_only',
+                'kind': 'check',
+                'columns': [by, name],
+                'expression': by ~ " in ('" ~ values | join("', '") ~ "') or " ~ name ~ ' is null',
+            }) -%}
+        {%- endfor -%}
     {%- endfor -%}
     {%- for constraint in contract.constraints if constraint.type in ('primary_key', 'unique') -%}
         {%- do implied.append({
@@ -91,6 +113,11 @@
             'kind': 'unique',
             'columns': constraint.columns,
         }) -%}
+    {%- endfor -%}
+    {%- for column in references_of(contract) -%}
+        {%- do implied.append(
+            {'name': column ~ '_exists', 'kind': 'reference', 'columns': [column]}
+        ) -%}
     {%- endfor -%}
     {%- for name, expression in checks.items() -%}
         {%- do implied.append(
@@ -101,13 +128,31 @@
     {%- for rule in implied -%}
         {%- set ns = namespace(declared=false) -%}
         {%- for known in rules if known.kind == rule.kind -%}
-            {%- if known.columns == rule.columns or known.name == rule.name -%}
+            {%- if (known.columns == rule.columns and not known.where) or known.name == rule.name -%}
                 {%- set ns.declared = true -%}
             {%- endif -%}
         {%- endfor -%}
         {%- if not ns.declared -%}
-            {%- do rules.append(dict({'severity': 'error', 'expression': none}, **rule)) -%}
+            {%- do rules.append(dict({'severity': 'error', 'expression': none, 'where': none}, **rule)) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(rules) }}
+{%- endmacro %}
+
+{#- {column: contract that it refers to}, by foreign keys of one column to a model's key.
+    dbt puts the name of the table in the place of `ref('<model>')` when it runs the model. -#}
+{% macro references_of(contract) -%}
+    {%- set references = {} -%}
+    {%- for constraint in contract.constraints if constraint.type == 'foreign_key' -%}
+        {%- set name = modules.re.findall('\\w+', constraint.to) | last -%}
+        {%- set found = curated_models() | selectattr('name', 'equalto', name) | list
+            or curated_models() | selectattr('alias', 'equalto', name) | list -%}
+        {%- if not found or constraint.columns | length > 1 -%}
+            {{ exceptions.raise_compiler_error(
+                contract.name ~ ": write a foreign key as one column, and `to: ref('<model>')`."
+            ) }}
+        {%- endif -%}
+        {%- do references.update({constraint.columns[0]: found[0]}) -%}
+    {%- endfor -%}
+    {{ return(references) }}
 {%- endmacro %}

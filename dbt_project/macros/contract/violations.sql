@@ -35,8 +35,8 @@
     end
 {%- endmacro %}
 
-{#- The rows of a relation that break a rule: none where all is well. -#}
-{% macro rows_breaking(rule, relation) -%}
+{#- The rows of a contract's relation that break a rule: none where all is well. -#}
+{% macro rows_breaking(contract, rule, relation) -%}
     {%- if rule.kind == 'check' -%}
     select * from {{ relation }}
     where not ({{ rule.expression }})
@@ -47,6 +47,7 @@
     select {{ rule.columns | join(', ') }}, count(*) as occurrences
     from {{ relation }}
     where {{ rule.columns | join(' is not null and ') }} is not null
+        {{- ' and (' ~ rule.where ~ ')' if rule.where }}
     group by {{ rule.columns | join(', ') }}
     having count(*) > 1
     {%- elif rule.kind == 'dependency' -%}
@@ -57,9 +58,29 @@
         {%- for column in rule.dependent %}
         {{ "or " if not loop.first }}min({{ column }}::text) <> max({{ column }}::text)
         {%- endfor %}
+    {%- elif rule.kind == 'reference' -%}
+    {%- set target = references_of(contract)[rule.columns[0]] -%}
+    select * from {{ relation }}
+    where
+        {{ rule.columns[0] }} is not null
+        and {{ rule.columns[0] }} not in (select {{ key_of(target)[0] }} from {{ table_of(target) }})
+    {%- elif rule.kind == 'query' -%}
+    {{ query_of(contract, rule, relation) }}
     {%- else -%}
     {{ exceptions.raise_compiler_error(
         "The rule " ~ rule.name ~ " (" ~ rule.kind ~ ") is judged in staging; a table cannot break it."
     ) }}
     {%- endif -%}
+{%- endmacro %}
+
+{#- The query of a rule over several rows. It names models: its own is `relation` here, so
+    that rows can be judged before they are written. -#}
+{% macro query_of(contract, rule, relation) -%}
+    select * from (
+        with {{ contract.name }} as not materialized (select * from {{ relation }} as judged)
+        {%- for name in rule.over -%}
+        , {{ name }} as not materialized (select * from {{ table_of(contract_of(name)) }})
+        {%- endfor %}
+        select * from ({{ rule.query }}) as breaking
+    ) as breaking
 {%- endmacro %}

@@ -43,6 +43,7 @@
     {%- endif -%}
     {%- do add_missing_constraints(contract, relation, is_new) -%}
     {%- do define_search_index(contract, relation) -%}
+    {%- do define_triggers(contract, relation) -%}
     {%- do define_versions(contract) -%}
     {%- do adapter.commit() -%}
 
@@ -57,9 +58,10 @@
 
 {#- Begins a transaction in which builds of one entity wait for each other, before
     either has touched the table. dbt commits behind the driver's back, which
-    then does not begin a transaction of its own: hence the explicit begin. -#}
+    then does not begin a transaction of its own: hence the explicit begin. Foreign keys
+    are judged at its end, since rows go before they come again. -#}
 {% macro begin_build(contract) -%}
-    {%- do execute_sql('begin') -%}
+    {%- do execute_sql('begin; set constraints all deferred') -%}
     {%- do wait_for_turn('build ' ~ contract.name) -%}
 {%- endmacro %}
 
@@ -170,7 +172,8 @@
     ")[0][0]) }}
 {%- endmacro %}
 
-{#- The source tables, `<source>.<table>`, whose loads feed a node. -#}
+{#- The source tables, `<source>.<table>`, whose loads feed a node. What a curated model
+    refers to does not feed it. -#}
 {% macro source_tables_of(node) -%}
     {%- set found = [] -%}
     {%- for parent in node.depends_on.nodes -%}
@@ -179,7 +182,7 @@
             {%- if source.config.meta.load is defined -%}
                 {%- do found.append(source.source_name ~ '.' ~ source.name) -%}
             {%- endif -%}
-        {%- elif parent in graph.nodes -%}
+        {%- elif parent in graph.nodes and graph.nodes[parent].config.materialized != 'curated' -%}
             {%- do found.extend(source_tables_of(graph.nodes[parent])) -%}
         {%- endif -%}
     {%- endfor -%}

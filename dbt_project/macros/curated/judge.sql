@@ -122,6 +122,59 @@
         ) -%}
         {%- do execute_sql('drop table doubted') -%}
     {%- endif -%}
+    {%- do doubt_references(contract, relation, staged) -%}
+    {#- rows of new keys are written before the others are changed -#}
+    {%- do doubt_queries(contract, relation, '(select * from ' ~ staged ~ ' where _is_new)') -%}
+    {%- do doubt_queries(contract, relation, staged) -%}
+{%- endmacro %}
+
+{#- Rows that refer to what is not there. -#}
+{% macro doubt_references(contract, relation, staged) -%}
+    {%- for rule in contract_rules(contract) if rule.kind == 'reference' -%}
+        {%- set column = rule.columns[0] -%}
+        {%- set target = references_of(contract)[column] -%}
+        {%- do execute_sql("
+            insert into doubts
+            select _row_number, array['" ~ rule.name ~ "']
+            from " ~ staged ~ " as staged
+            where
+                " ~ column ~ " is not null
+                and not exists (
+                    select from " ~ (relation if target.name == contract.name else table_of(target))
+                    ~ " as target where target." ~ key_of(target)[0] ~ " = staged." ~ column ~ "
+                )"
+            ~ (" and " ~ column ~ " not in (select " ~ key_of(contract)[0] ~ " from " ~ staged ~ ")"
+                if target.name == contract.name)
+        ) -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#- Rows with which, once they are written, a rule over several rows would be broken. -#}
+{% macro doubt_queries(contract, relation, staged) -%}
+    {%- set key = key_of(contract)[0] -%}
+    {%- set content = content_columns(contract) | join(', ') -%}
+    {%- for rule in contract_rules(contract)
+        if rule.kind == 'query' and rule.severity == 'error' -%}
+        {%- set undoubted = "(
+            select * from " ~ staged ~ " as staged
+            where _row_number not in (select row_number from doubts)
+        )" -%}
+        {%- set written = "(
+            select " ~ content ~ " from " ~ relation ~ "
+            where " ~ key ~ " not in (select " ~ key ~ " from " ~ undoubted ~ " as undoubted)
+            union all
+            select " ~ content ~ " from " ~ undoubted ~ " as undoubted
+        )" -%}
+        {%- do execute_sql("
+            insert into doubts
+            select _row_number, array['" ~ rule.name ~ "']
+            from " ~ undoubted ~ " as undoubted
+            where " ~ key ~ " in (
+                select breaking." ~ key ~ "
+                from (" ~ query_of(contract, rule, written) ~ ") as breaking
+            )
+        ") -%}
+    {%- endfor -%}
 {%- endmacro %}
 
 {#- A null in a later load does not erase what depends on the row's key or another
@@ -149,22 +202,23 @@
     {%- for rule in contract_rules(contract) | selectattr('severity', 'equalto', 'error') -%}
         {%- if rule.kind == 'unique' and rule.columns != [key] -%}
             {%- do broken.append(
-                [rule.name, rule.columns, 'curated.' ~ key ~ ' <> staged.' ~ key]
+                [rule.name, rule.columns, 'curated.' ~ key ~ ' <> staged.' ~ key, rule.where]
             ) -%}
         {%- elif rule.kind == 'dependency' -%}
             {%- for column in rule.dependent -%}
                 {%- do broken.append(
-                    [rule.name, [rule.determinant], 'curated.' ~ column ~ ' <> staged.' ~ column]
+                    [rule.name, [rule.determinant], 'curated.' ~ column ~ ' <> staged.' ~ column, none]
                 ) -%}
             {%- endfor -%}
         {%- endif -%}
     {%- endfor -%}
-    {%- for name, columns, contradiction in broken -%}
+    {%- for name, columns, contradiction, where in broken -%}
+        {%- set concerned = '(select * from {} where ' ~ where ~ ')' if where else '{}' -%}
         {%- do execute_sql("
             insert into doubts
             select staged._row_number, array['" ~ name ~ "'], curated." ~ key ~ "
-            from " ~ staged ~ " as staged
-            inner join " ~ relation ~ " as curated using (" ~ columns | join(', ') ~ ")
+            from " ~ concerned.format(staged) ~ " as staged
+            inner join " ~ concerned.format(relation) ~ " as curated using (" ~ columns | join(', ') ~ ")
             where " ~ contradiction ~ holders
         ) -%}
     {%- endfor -%}
@@ -243,7 +297,7 @@
             {%- do group.exact.append([rule.name, column ~ '::text']) -%}
         {%- endfor -%}
     {%- endfor -%}
-    {%- for rule in rules if rule.kind == 'unique' -%}
+    {%- for rule in rules if rule.kind == 'unique' and not rule.where -%}
         {%- set columns = rule.columns | join(', ') -%}
         {%- if columns in groups or rule.columns == [key] -%}
             {%- do groups.setdefault(columns, {'exact': []}).update({'general': [rule.name, whole_row]}) -%}
@@ -261,6 +315,12 @@
         {%- do execute_sql(
             contradictions(staged, columns, [groups[columns].general], into, key, only_unjudged=true)
         ) -%}
+    {%- endfor -%}
+    {%- for rule in rules if rule.kind == 'unique' and rule.where -%}
+        {%- do execute_sql(contradictions(
+            '(select * from ' ~ staged ~ ' as staged where ' ~ rule.where ~ ')',
+            rule.columns | join(', '), [[rule.name, key ~ '::text']], into, key
+        )) -%}
     {%- endfor -%}
 {%- endmacro %}
 

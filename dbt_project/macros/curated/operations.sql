@@ -13,6 +13,11 @@
     )) }}
 {%- endmacro %}
 
+{#- The name of a curated table, as constraints and functions keep it. -#}
+{% macro table_of(contract) -%}
+    {{ contract.schema }}.{{ contract.alias }}
+{%- endmacro %}
+
 {#- Takes the pending loads of the entities that a source table feeds: a build of
     tables that were built before. -#}
 {% macro take_loads(source_table) -%}

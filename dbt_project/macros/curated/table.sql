@@ -29,6 +29,12 @@
             {%- do faults.append('a rule is named in lower case, not ' ~ rule.name) -%}
         {%- endif -%}
         {%- do constraint_of(contract, rule) if rule.kind == 'dependency' -%}
+        {%- for name in rule.over if source_tables_of(contract_of(name)) -%}
+            {#- its loads would not be judged by the rule, and stop at its trigger -#}
+            {%- do faults.append(
+                'the rule ' ~ rule.name ~ ' reads ' ~ name ~ ', which loads feed: write it there'
+            ) -%}
+        {%- endfor -%}
     {%- endfor -%}
     {%- if faults -%}
         {{ exceptions.raise_compiler_error(contract.name ~ ': ' ~ faults | join('; ') ~ '.') }}
@@ -45,6 +51,11 @@
         'create schema if not exists ' ~ relation.schema ~ ';'
         ~ ' create table ' ~ relation ~ ' (' ~ columns_sql(contract) ~ ')'
     ) -%}
+    {%- set key = key_of(contract)[0] -%}
+    {#- rows that are born in the API have their keys of it; assay/catalog.py knows its name -#}
+    {%- do execute_sql(
+        'create sequence ' ~ table_of(contract) ~ '__' ~ key ~ ' owned by ' ~ table_of(contract) ~ '.' ~ key
+    ) if contract.columns[key].config.meta.sequence -%}
     {{ return(true) }}
 {%- endmacro %}
 

@@ -87,6 +87,16 @@
         from undone
         left join before on before._key = undone.key
     ") -%}
+    {#- what others refer to stays -#}
+    {%- for other in curated_models() -%}
+        {%- for column, target in references_of(other).items() if target.name == contract.name -%}
+            {%- do execute_sql("
+                delete from " ~ staged ~ "
+                where _is_deletion and _key in (select " ~ column ~ " from " ~ table_of(other) ~ ")
+            ") -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- do execute_sql('delete from undone where key not in (select _key from ' ~ staged ~ ')') -%}
 
     {#- what was added goes first: its identifiers are free then -#}
     {%- set deleted = journaled(contract, by, "
@@ -102,6 +112,7 @@
     ") -%}
     {%- do judge_rows(contract, staged, 'verdicts', 'where not _is_deletion') -%}
     {%- do doubt(contract, relation, staged, ' and not staged._is_deletion') -%}
+    {%- do doubt_queries(contract, relation, '(select * from ' ~ staged ~ ' where not _is_deletion)') -%}
     {%- do execute_sql('insert into verdicts select row_number, rules from doubts') -%}
     {%- do drop_rejected(staged) -%}
     {%- set restored = journaled(contract, by, "

@@ -70,3 +70,19 @@
         null
     {%- endif -%}
 {%- endmacro %}
+
+{#- The whole model of an entity that is born in the API: its rows stand in the journal. -#}
+{% macro no_source() -%}
+    select
+        {%- if execute %}
+        {%- for name, column in contract_of(model.name).columns.items() %}
+        null::{{ column.data_type }} as {{ name }},
+        {%- endfor %}
+        {%- endif %}
+        null::bigint as _load_id,
+        null::bigint as _row_number,
+        null::text as _malformed,
+        null::uuid as _hash,
+        '{}'::text[] as _problems
+    where false
+{%- endmacro %}

@@ -13,7 +13,7 @@
         {%- endif -%}
         {%- set constraint = constraint_of(contract, rule) -%}
     select * from (
-        {{ rows_breaking(rule, model) }}
+        {{ rows_breaking(contract, rule, model) }}
     ) as breaking
         {%- if constraint %}
     where not {{ is_enforced(constraint, model) }}
