@@ -16,6 +16,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from api import (
     accounts,
     history,
+    links,
     lists,
     loads,
     pages,
@@ -145,6 +146,8 @@ def _routers(settings: Settings, catalog: Catalog, tokens: Tokens) -> Iterator[A
         yield lists.reading_router_of(resource, resources)
         yield lists.writing_router_of(resource)
         yield history.router_of(resource)
+        if resource.entity.links:
+            yield links.router_of(resource)
         if resource.entity.source_tables:
             yield templates.router_of(resource)
             yield uploads.router_of(resource.entity, catalog, reports, settings.max_upload_mb)

@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 
 from api.body import parse_json, read_body
 from api.errors import Fault, Problem, fault_of_rule, in_item, invalid, pointer_to
-from api.schemas import Schemas, adapter_of, base_type
+from api.schemas import MAX_LINKS, Schemas, adapter_of, base_type
 from api.security import Subject
 from assay.catalog import Entity
 
@@ -132,8 +132,8 @@ class Bodies:
     def _unlisted(self, document: object) -> Iterator[Fault]:
         assert isinstance(document, dict)  # noqa: S101 - it was judged
         for name, value in document.items():
-            column = self._entity.columns_by_name[name]
-            if column.enum and value is not None and value not in column.enum:
+            column = self._entity.columns_by_name.get(name)
+            if column and column.enum and value is not None and value not in column.enum:
                 options = ", ".join(map(str, column.enum))
                 yield Fault(f"{column.title} is one of {options}.", pointer_to(name))
 
@@ -190,6 +190,9 @@ def _faults_of(
 
 def _fault(entity: Entity, name: str, error: ErrorDetails) -> Fault:
     column = entity.columns_by_name.get(name)
+    if name in (link.name for link in entity.links):
+        detail = f"These are keys, in a JSON array of at most {MAX_LINKS:,}."
+        return Fault(detail, pointer_to(name))
     if column is None:
         return Fault("There is no such field.", pointer_to(name))
     if error["type"] == "extra_forbidden":

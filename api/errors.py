@@ -206,6 +206,9 @@ def problem_of_refusal(refusal: Refusal, catalog: Catalog) -> Problem:
     if rule is None:
         return Problem(status)
     fault = _fault_of_key(entity, rule) or fault_of_rule(rule)
+    if any(link.through.name == entity.name for e in catalog.entities.values() for link in e.links):
+        # The body may be of one of the ends, which has no such column.
+        fault = replace(fault, pointer="#")
     return Problem(status, fault.detail, (fault,))
 
 

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from api import linking
 from api.filters import Filter, Values
 from api.formats import Format
 from api.proposal import literal
 from api.schemas import base_type
 from api.versions import quoted
-from assay.catalog import Column, Entity
+from assay.catalog import Column, Entity, Link
 
 Counting = Literal["exact", "estimated"]
 
@@ -44,8 +45,10 @@ class Listing:
     search: str | None
     columns: tuple[Column, ...] | None
     """Those that were asked for by name; else all that the caller may see."""
-    expanded: tuple[Column, ...]
-    """Columns whose row in the other entity is to come too."""
+    links: tuple[Link, ...]
+    """Likewise, else all."""
+    expanded: tuple[Column | Link, ...]
+    """Whose row, or rows, in the other entity are to come too."""
     counting: Counting | None
     format: Format = "json"
     template: str | None = None
@@ -61,7 +64,7 @@ class Listing:
             *self.filter.columns,
             *(sort.column for sort in self.sorts),
             *(searched(self.entity) if self.search is not None else ()),
-            *self.expanded,
+            *(column for column in self.expanded if isinstance(column, Column)),
         )
         return (column.name for column in columns)
 
@@ -83,7 +86,7 @@ class Listing:
                     from (select {self._items(seen, targets)}) as item
                 )::text as item,
                 json_build_array({places})::text as position
-            from {_relation(self.entity)} as target
+            from {linking.relation(self.entity)} as target
             where {conditions} and {after}
             order by {self._order()}
             limit {self.limit + 1}
@@ -96,7 +99,7 @@ class Listing:
         listed = ", ".join(f"target.{quoted(column.name)}" for column in columns)
         sql = f"""
             select {listed}
-            from {_relation(self.entity)} as target
+            from {linking.relation(self.entity)} as target
             where {self._conditions(values)}
             {f"order by {self._order()}" if self.is_sorted else ""}
         """
@@ -107,7 +110,7 @@ class Listing:
         values = Values()
         counted = "count(*) as count" if self.counting == "exact" else "1"
         sql = f"""
-            select {counted} from {_relation(self.entity)} as target
+            select {counted} from {linking.relation(self.entity)} as target
             where {self._conditions(values)}
         """
         return (sql if self.counting == "exact" else f"explain (format json) {sql}"), values
@@ -129,11 +132,16 @@ class Listing:
     def _items(
         self, seen: tuple[Column, ...], targets: dict[str, tuple[Entity, tuple[Column, ...]]]
     ) -> str:
-        items = [f"target.{quoted(column.name)}" for column in self.columns or seen]
+        columns = seen if self.columns is None else self.columns
+        key = f"target.{quoted(self.entity.key[0])}"
+        items = [f"target.{quoted(column.name)}" for column in columns]
+        items += linking.fields(self.links, key)
         if self.expanded:
             members = ", ".join(
-                f"{literal(column.name)}, {_expansion(column, *targets[column.name])}"
-                for column in self.expanded
+                f"{literal(one.path)}, {linking.rows(one, key, *targets[one.path])}"
+                if isinstance(one, Link)
+                else f"{literal(one.name)}, {_expansion(one, *targets[one.name])}"
+                for one in self.expanded
             )
             items.append(f"json_build_object({members}) as _expanded")
         return ", ".join(items)
@@ -176,15 +184,11 @@ def _expansion(column: Column, target: Entity, seen: tuple[Column, ...]) -> str:
         (
             select row_to_json(found.*)
             from (
-                select {columns} from {_relation(target)} as other
+                select {columns} from {linking.relation(target)} as other
                 where other.{quoted(target.key[0])} = target.{quoted(column.name)}
             ) as found
         )
     """
-
-
-def _relation(entity: Entity) -> str:
-    return f"{quoted(entity.schema)}.{quoted(entity.table)}"
 
 
 def spelled(sorts: tuple[Sort, ...]) -> str:

@@ -26,6 +26,7 @@ from api.router import Router
 from api.security import check_readable, editor_of, reader_of
 from api.templates import cells_of_source, sheet_of, source_of, ways_back
 from api.users import User
+from assay.catalog import Link
 
 
 class Counted(BaseModel):
@@ -39,8 +40,8 @@ def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> Rou
     entity, plans = resource.entity, resource.plans
     router = Router(prefix=resource.path, tags=[entity.title])
     targets = {
-        column.name: resources[column.references or ""]
-        for column in expandable(entity, resource.catalog)
+        name: resources[(one.far if isinstance(one, Link) else one).references or ""]
+        for name, one in expandable(entity, resource.catalog).items()
     }
     Reader = Annotated[User, Depends(reader_of(entity))]  # noqa: N806 - a type
 
@@ -64,7 +65,8 @@ def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> Rou
         if listing.format != "json":
             take(request, "exports", str(caller.user_id))
             return _export(resource, listing, caller, database)
-        expanded = {column.name: targets[column.name] for column in listing.expanded}
+        names = (one.path if isinstance(one, Link) else one.name for one in listing.expanded)
+        expanded = {name: targets[name] for name in names}
         for target in expanded.values():
             check_readable(caller, target.entity)
         sql, values = listing.page(

@@ -1,6 +1,6 @@
 """What the URL of a list may ask: read, and described in OpenAPI."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -20,7 +20,7 @@ from api.filters import Filter, Filters, documented_filters
 from api.formats import MEDIA_TYPES, Format, negotiate
 from api.listing import Counting, Listing, Sort, searched, spelled
 from api.schemas import base_type, type_adapter
-from assay.catalog import Catalog, Column, Entity
+from assay.catalog import Catalog, Column, Entity, Link
 
 PARAMETERS = (
     *("limit", "cursor", "sort", "fields", "expand", "count", "q", "format", "form", "source"),
@@ -44,7 +44,8 @@ class Listings:
             column.name: type_adapter(column.data_type, is_nullable=column.is_nullable)
             for column in self._sortable.values()
         }
-        self._expandable = {column.name: column for column in expandable(entity, catalog)}
+        self._links = {link.name: link for link in entity.links}
+        self._expandable = expandable(entity, catalog)
 
     def filter(self, request: Request) -> Filter:
         """Only conditions. Raises `Problem` 422."""
@@ -58,12 +59,15 @@ class Listings:
         """
         parameters = read_parameters(request)
         sorts = self._sorts(parameters.get("sort", ""))
+        columns, links = self._fields(parameters.get("fields"))
         cursor = parameters.get("cursor", "")
         format_ = negotiate(request, parameters.get("format"))
         if format_ != "json":
             for name in _OF_PAGES:
                 if name in parameters:
                     refuse(name, f"A file has no pages: {format_} is all rows.")
+            if links and "fields" in parameters:
+                refuse("fields", f"{links[0].name}: a file has no links; they have a list.")
         return Listing(
             entity=self._entity,
             limit=read_limit(parameters.get("limit", str(DEFAULT_LIMIT))),
@@ -71,7 +75,8 @@ class Listings:
             sorts=sorts,
             filter=self._filters.read(parameters, (*PARAMETERS, *others)),
             search=self._search(parameters.get("q")),
-            columns=self._columns(parameters.get("fields")),
+            columns=columns,
+            links=links,
             expanded=self._expanded(parameters.get("expand")),
             counting=_counting(parameters.get("count")),
             format=format_,
@@ -115,26 +120,31 @@ class Listings:
             refuse("q", f"Give 1 to {_MAX_SEARCH} characters to search for.")
         return text
 
-    def _columns(self, text: str | None) -> tuple[Column, ...] | None:
+    def _fields(self, text: str | None) -> tuple[tuple[Column, ...] | None, tuple[Link, ...]]:
+        if text is None:
+            return None, self._entity.links
+        chosen = tuple(_chosen("fields", text, {**self._entity.columns_by_name, **self._links}))
         return (
-            None
-            if text is None
-            else tuple(self._chosen("fields", text, self._entity.columns_by_name))
+            tuple(field for field in chosen if isinstance(field, Column)),
+            tuple(field for field in chosen if isinstance(field, Link)),
         )
 
-    def _expanded(self, text: str | None) -> tuple[Column, ...]:
-        return tuple(self._chosen("expand", text, self._expandable)) if text is not None else ()
+    def _expanded(self, text: str | None) -> tuple[Column | Link, ...]:
+        return tuple(_chosen("expand", text, self._expandable)) if text is not None else ()
 
-    def _chosen(self, parameter: str, text: str, known: dict[str, Column]) -> Iterator[Column]:
-        names = _names(parameter, text)
-        if not names:
-            refuse(parameter, "Give names of columns between commas.")
-        if len(set(names)) < len(names):
-            refuse(parameter, "A column is there twice.")
-        for name in names:
-            if name not in known:
-                refuse(parameter, f"There is no such column: {name}.")
-            yield known[name]
+
+def _chosen(
+    parameter: str, text: str, known: Mapping[str, Column | Link]
+) -> Iterator[Column | Link]:
+    names = _names(parameter, text)
+    if not names:
+        refuse(parameter, "Give names of columns between commas.")
+    if len(set(names)) < len(names):
+        refuse(parameter, "A column is there twice.")
+    for name in names:
+        if name not in known:
+            refuse(parameter, f"There is no such column: {name}.")
+        yield known[name]
 
 
 def is_sortable(column: Column) -> bool:
@@ -142,10 +152,12 @@ def is_sortable(column: Column) -> bool:
     return base != "jsonb" and not base.endswith("[]")
 
 
-def expandable(entity: Entity, catalog: Catalog) -> tuple[Column, ...]:
-    """Columns that hold the key of an entity that the API serves."""
+def expandable(entity: Entity, catalog: Catalog) -> dict[str, Column | Link]:
+    """What holds keys of an entity that the API serves: columns by name, links by path."""
     served = {target.name for target in catalog.served}
-    return tuple(column for column in entity.columns if column.references in served)
+    columns = {column.name: column for column in entity.columns if column.references in served}
+    links = {link.path: link for link in entity.links if link.far.references in served}
+    return {**columns, **links}
 
 
 def documented_listing(entity: Entity, catalog: Catalog) -> list[dict[str, Any]]:
@@ -179,7 +191,11 @@ def documented_listing(entity: Entity, catalog: Catalog) -> list[dict[str, Any]]
             "Nulls come last; rows that are equal so far come by their key.",
             {**some_of([*sortable, *(f"-{name}" for name in sortable)]), "maxItems": _MAX_SORTS},
         ),
-        parameter("fields", "Only these columns.", some_of([c.name for c in entity.columns])),
+        parameter(
+            "fields",
+            "Only these columns.",
+            some_of([*entity.columns_by_name, *(link.name for link in entity.links)]),
+        ),
         parameter(
             "count",
             "Also how many rows there are on all pages: exact, or PostgreSQL's estimate, "
@@ -215,8 +231,8 @@ def documented_listing(entity: Entity, catalog: Catalog) -> list[dict[str, Any]]
         )
         schema = {"type": "string", "minLength": 1, "maxLength": _MAX_SEARCH, "pattern": r"\S"}
         parameters.append(parameter("q", description, schema))
-    if names := [column.name for column in expandable(entity, catalog)]:
-        description = "Also the rows that these columns refer to, in `_expanded`."
+    if names := list(expandable(entity, catalog)):
+        description = "Also the rows that these refer to, in `_expanded`."
         parameters.append(parameter("expand", description, some_of(names)))
     return [*parameters, *documented_filters(entity)]
 

@@ -41,15 +41,19 @@ def proposed(entity: Entity) -> str:
 
 
 def _proposal(column: Column) -> str:
-    if column.name in PROVENANCE:
-        return provenance(column)
-    given = quoted(column.name)
-    if column.default is None:
+    given, default = quoted(column.name), unsaid(column)
+    if default is None:
         return given
-    default = f"({column.default})::{column.data_type}"
     if column.is_server_owned:
         return default
     return f"case when _document ? {literal(column.name)} then {given} else {default} end"
+
+
+def unsaid(column: Column) -> str | None:
+    """What a column is of which a writer says nothing; None where it is null."""
+    if column.name in PROVENANCE:
+        return provenance(column)
+    return None if column.default is None else f"({column.default})::{column.data_type}"
 
 
 def if_given(column: Column, source: str, otherwise: str) -> str:

@@ -10,7 +10,7 @@ One row is written as many are: as a list of one.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from api import proposal, versions
+from api import linking, proposal, versions
 from api.versions import quoted
 from assay.catalog import PROVENANCE, Column, Entity
 
@@ -52,6 +52,9 @@ class Plan:
     version, and no row where there is no such version"""
     delete: str
     """key, username, entity's name, versions that it may have or null"""
+    links: dict[str, tuple[str, str]]
+    """By the name of the link, a statement that links and one that unlinks: key, username, key of
+    the other. A row (count)."""
     delete_many: str
     """keys as a JSON array, else as insert. AS404: a row is not there."""
 
@@ -66,32 +69,27 @@ def plan_of(  # noqa: C901 - the statements share their parts
     entity: Entity, visible: tuple[Column, ...] | None = None
 ) -> Plan:
     """The statements of an entity with a key of one column; answers have the visible columns."""
-    table = f"{quoted(entity.schema)}.{quoted(entity.table)}"
+    table = linking.relation(entity)
     key = quoted(entity.key[0])
     key_type = entity.columns_by_name[entity.key[0]].data_type
     columns = ", ".join(quoted(column.name) for column in entity.columns)
     visible = visible or entity.columns
     shown = ", ".join(quoted(column.name) for column in visible)
-    returning = f"""
-        returning
-            to_jsonb(old) - '_transaction_id' as _before,
-            to_jsonb(new) - '_transaction_id' as _after,
-            old.{key}::text as _old_key,
-            new.{key}::text as _new_key,
-            new.*
-    """
+    returning = linking.returning(entity)
+
     # The default of `clock` is drawn while these rows come out of the write, so after any wait
     # for a lock, and the time is the row's, so both tell of one order. Another key is another
     # row: one goes, one comes.
-    journal = """
-        journaled as (
+    def journal(source: str, name: str, cause: str = "null") -> str:
+        return f"""
+        journal_of_{source} as (
             insert into journal.edits (
                 entity, key, operation, before, after, edited_by, edited_at, cause
             )
             select
-                $3::text, image.key, image.operation, image.before, image.after, $2::text,
-                coalesce(written.updated_at, clock_timestamp()), {cause}
-            from written
+                {name}, image.key, image.operation, image.before, image.after, $2::text,
+                coalesce({source}.updated_at, clock_timestamp()), {cause}
+            from {source}
             cross join lateral (
                 select
                     _old_key as key,
@@ -104,16 +102,35 @@ def plan_of(  # noqa: C901 - the statements share their parts
                 where _after is not null and _new_key is distinct from _old_key
             ) as image
         )
-    """
-    edited = journal.format(cause="null")
-    answer = f"""
-        select
-            written._new_key as key,
-            written._transaction_id::text as version,
-            row_to_json(answer.*)::text as body
-        from written
-        cross join lateral (select {shown}, ({proposal.warnings(entity)}) as warnings) as answer
-    """
+        """
+
+    edited = journal("written", "$3::text")
+
+    def answered(*, said: bool) -> str:
+        near = f"written.{key}"
+        fields = ", ".join([shown, *linking.fields(entity.links, near, said=said)])
+        return f"""
+            select
+                written._new_key as key,
+                written._transaction_id::text as version,
+                row_to_json(answer.*)::text as body
+            from written
+            {linking.joins(entity, near) if said else ""}
+            cross join lateral (
+                select {fields}, ({proposal.warnings(entity)}) as warnings
+            ) as answer
+        """
+
+    def linked(documented: str) -> str:
+        if not entity.links:
+            return ""
+        ctes = [f"documented as ({documented})", *linking.as_said(entity, journal)]
+        return "".join(f", {cte}" for cte in ctes)
+
+    answer = answered(said=bool(entity.links))
+    linked_new = linked(f"select {key} as _key, _document from proposed")
+    linked_old = linked(f"select {key} as _key, _document from written")
+    unlinked = "".join(f", {cte}" for cte in linking.of_deleted(entity, journal))
     given = proposal.given(entity)
     proposed = proposal.proposed(entity)
     inserted = f"""
@@ -126,13 +143,14 @@ def plan_of(  # noqa: C901 - the statements share their parts
     def updated(
         source: str, assign: Callable[[Column], str | None], condition: str, name: str = "written"
     ) -> str:
+        document = f", {source}._document" if entity.links and name == "written" else ""
         assignments = [f"{quoted(c.name)} = {to}" for c in entity.columns if (to := assign(c))]
         assignments.append("_transaction_id = pg_current_xact_id()")
         return f"""
             {name} as (
                 update {table} as target set {", ".join(assignments)} from {source}
                 where {condition}
-                {returning}
+                {returning}{document}
             )
         """
 
@@ -183,18 +201,20 @@ def plan_of(  # noqa: C901 - the statements share their parts
         for c in entity.columns
     )
 
+    whole = ", ".join([shown, *linking.fields(entity.links, f"target.{key}")])
+
     return Plan(
         one=f"""
             select
                 target._transaction_id::text as version,
-                (select row_to_json(found.*)::text from (select {shown}) as found) as body
+                (select row_to_json(found.*)::text from (select {whole}) as found) as body
             from {table} as target
             where target.{key} = $1::text::{key_type}
         """,
         as_of=versions.as_of(entity, visible),
         first_versions=versions.page(entity, "true", visible),
         next_versions=versions.page(entity, "version < $3::text::bigint", visible),
-        insert=f"with {given}, {proposed}, {inserted}, {edited} {answer}",
+        insert=f"with {given}, {proposed}, {inserted}, {edited} {linked_new} {answer}",
         insert_once=f"""
             with turn as (
                 select pg_try_advisory_xact_lock(
@@ -204,7 +224,8 @@ def plan_of(  # noqa: C901 - the statements share their parts
             {proposal.given(entity, "(select is_ours from turn)")},
             {proposed},
             {inserted},
-            {edited},
+            {edited}
+            {linked_new},
             answered as ({answer}),
             kept as (
                 insert into auth.answered_requests (
@@ -219,11 +240,15 @@ def plan_of(  # noqa: C901 - the statements share their parts
             table answered
         """,
         replace=f"""
-            with {given}, {proposed}, {updated("proposed", replaced, this_row)}, {edited} {answer}
+            with {given}, {proposed}, {updated("proposed", replaced, this_row)}, {edited}
+            {linked_old} {answer}
         """,
-        patch=f"with {given}, {updated('given', patched, this_row)}, {edited} {answer}",
+        patch=f"""
+            with {given}, {updated("given", patched, this_row)}, {edited} {linked_old} {answer}
+        """,
         patch_many=f"""
-            with {given}, {updated("given", patched, that_row)}, {edited} {answer} {or_none}
+            with {given}, {updated("given", patched, that_row)}, {edited}
+            {linked_old} {answer} {or_none}
         """,
         revert=f"""
             with version as (
@@ -243,31 +268,38 @@ def plan_of(  # noqa: C901 - the statements share their parts
                 {returning}
             ),
             written as (table updated union all table inserted),
-            {journal.format(cause="'revert to ' || $1::text")},
-            answered as ({answer})
+            {journal("written", "$3::text", "'revert to ' || $1::text")},
+            answered as ({answered(said=False)})
             select version.image is null as is_deletion, answered.*
             from version
             left join answered on true
         """,
         delete=f"""
             with {deleted("", f"target.{key} = $1::text::{key_type} and {versions_in('$4')}")},
-            {edited}
+            {edited} {unlinked}
             select _old_key as key from written
         """,
+        links={
+            link.name: (
+                linking.link_statement(link, journal),
+                linking.unlink_statement(link, journal),
+            )
+            for link in entity.links
+        },
         delete_many=f"""
             with {deleted("using jsonb_array_elements_text($1::jsonb) as given (key)", given_key)},
-            {edited}
+            {edited} {unlinked}
             select _old_key as key, null as version, $4::text as body from written {or_none}
         """,
         patch_where=lambda condition: (
             f"""
-            with {given}, {updated("given", patched, condition)}, {edited}
+            with {given}, {updated("given", patched, condition)}, {edited} {linked_old}
             select count(*) as count from written
         """
         ),
         delete_where=lambda condition: (
             f"""
-            with {deleted("", f"$1::text is null and ({condition})")}, {edited}
+            with {deleted("", f"$1::text is null and ({condition})")}, {edited} {unlinked}
             select count(*) as count from written
         """
         ),

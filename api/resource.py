@@ -107,8 +107,11 @@ class Requests:
 class Plans:
     """The statements of an entity, as they answer those who see all columns and the others."""
 
-    def __init__(self, entity: Entity) -> None:
+    def __init__(self, entity: Entity, catalog: Catalog) -> None:
         self._entity = entity
+        self._others = {
+            link.name: catalog.entities[link.far.references or ""] for link in entity.links
+        }
         self._public = tuple(column for column in entity.columns if not column.is_personal)
         self._whole_plan = plan_of(entity)
         self._public_plan = plan_of(entity, self._public)
@@ -121,11 +124,20 @@ class Plans:
         return self._whole_plan if self._sees_all(caller) else self._public_plan
 
     def check(self, caller: User, names: Iterable[str]) -> None:
-        """Raises `Problem` 403 for the name of a column that the caller may not see."""
+        """Raises `Problem` 403 for the name of a column or of links that are not the caller's."""
+        names = frozenset(names)
         hidden = {column.name for column in self._entity.columns if column.is_personal}
         if not self._sees_all(caller) and (asked := hidden.intersection(names)):
-            names = ", ".join(sorted(asked))
-            raise Problem(403, f"{names}: this takes the scope {self._entity.path}:pii.")
+            listed = ", ".join(sorted(asked))
+            raise Problem(403, f"{listed}: this takes the scope {self._entity.path}:pii.")
+        for name, other in self._others.items():
+            if name in names and not caller.may_read(other):
+                raise Problem(403, f"{name}: this takes the scope {other.path}:read.")
+
+    @property
+    def links(self) -> dict[str, tuple[str, str]]:
+        """The statements about links, which answer with no column."""
+        return self._whole_plan.links
 
     def _sees_all(self, caller: User) -> bool:
         return caller.sees_personal_data_of(self._entity)
@@ -212,7 +224,7 @@ class Resource:
 
     @cached_property
     def plans(self) -> Plans:
-        return Plans(self.entity)
+        return Plans(self.entity, self.catalog)
 
     @cached_property
     def writer(self) -> Writer:

@@ -25,7 +25,7 @@ from pydantic import (
     create_model,
 )
 
-from assay.catalog import CatalogError, Column, Entity
+from assay.catalog import CatalogError, Column, Entity, Link
 
 
 def _matching(pattern: str) -> Callable[[Any], Any]:
@@ -65,6 +65,8 @@ def _double(value: Decimal) -> Decimal:
     return value
 
 
+MAX_LINKS = 1000
+"""Of one row, in one field of a body."""
 _BIGINT_DIGITS = 19
 _DIGITS = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,5})?", re.ASCII)
 _DATE = r"\d{4}-\d\d-\d\d"
@@ -215,12 +217,17 @@ def schemas_of(entity: Entity) -> Schemas:
     name = "".join(word.capitalize() for word in entity.name.split("_"))
     inputs = [column for column in entity.columns if not column.is_server_owned]
     key = entity.columns_by_name[entity.key[0]]
-    read = _model(name, entity, {column.name: _field(column, "read") for column in entity.columns})
-    item = _model(f"{name}Item", entity, {c.name: _field(c, "item") for c in entity.columns})
-    changes = {column.name: _field(column, "patch") for column in inputs}
+    links = {link.name: _keys(link) for link in entity.links}
+    read = _model(name, entity, {c.name: _field(c, "read") for c in entity.columns} | links)
+    item = _model(
+        f"{name}Item", entity, {c.name: _field(c, "item") for c in entity.columns} | links
+    )
+    changes = {column.name: _field(column, "patch") for column in inputs} | links
     written = create_model(f"{name}Written", __base__=read, warnings=(list[Warned], ...))
     return Schemas(
-        create=_model(f"{name}Create", entity, {c.name: _field(c, "create") for c in inputs}),
+        create=_model(
+            f"{name}Create", entity, {c.name: _field(c, "create") for c in inputs} | links
+        ),
         patch=_model(f"{name}Patch", entity, changes),
         patch_of_list=_model(
             f"{name}PatchOfList", entity, changes | {key.name: _field(key, "key")}
@@ -256,6 +263,22 @@ def _field(column: Column, use: str) -> tuple[Any, Any]:
     is_required = use in ("read", "key") or (use == "create" and is_mandatory(column))
     default = ... if is_required else None
     return Annotated[annotation, WithJsonSchema(schema)], Field(default, alias=column.name)
+
+
+def _keys(link: Link) -> tuple[Any, Any]:
+    annotation, schema = _type(link.far.data_type)
+    whole = {
+        "type": "array",
+        "items": schema,
+        "maxItems": MAX_LINKS,
+        "title": link.name,
+        "description": (
+            f"Keys of the {link.path} that the row is linked with. What is left out of a body "
+            "stays; rows of the past have none."
+        ),
+    }
+    keys = Annotated[list[annotation], Field(max_length=MAX_LINKS), WithJsonSchema(whole)]  # type: ignore[valid-type]
+    return keys, Field(None, alias=link.name)
 
 
 def is_mandatory(column: Column) -> bool:

@@ -6,7 +6,7 @@ in whatever imports it, names a dataset, a column or a rule.
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -73,11 +73,11 @@ class Link:
     """The field that has their keys."""
     path: str
     """The segment below a row at which they are linked."""
-    through: str
-    """The entity with a row for each link."""
-    near: str
+    through: "Entity"
+    """Has a row for each link."""
+    near: Column
     """Its column with the key of this entity."""
-    far: str
+    far: Column
     """Its column with the key of the other."""
 
 
@@ -101,6 +101,8 @@ class Entity:
     is_restricted: bool = False
     """Only for people whose scopes name it."""
     links: tuple[Link, ...] = ()
+    linked_in: tuple["Entity", ...] = ()
+    """Those whose rows are links of its rows, and go with them."""
 
     @cached_property
     def has_personal_data(self) -> bool:
@@ -113,6 +115,10 @@ class Entity:
     @cached_property
     def rules_by_name(self) -> dict[str, Rule]:
         return {rule.name: rule for rule in self.rules}
+
+    def references(self, other: "Entity") -> tuple[Column, ...]:
+        """The columns that hold keys of another."""
+        return tuple(column for column in self.columns if column.references == other.name)
 
     def rule_of_constraint(self, constraint: str) -> Rule | None:
         """The rule behind a constraint of the table; they are named `<table>__<rule>`."""
@@ -172,15 +178,6 @@ class Catalog:
         paths = {entity.path: entity for entity in self.entities.values() if entity.path}
         return tuple(paths[path] for path in sorted(paths))
 
-    def links_through(self, entity: Entity) -> tuple[Entity, ...]:
-        """Those whose rows are links of an entity: they go when it goes."""
-        through = {link.through for other in self.entities.values() for link in other.links}
-        return tuple(
-            link
-            for link in self.entities.values()
-            if link.name in through and any(c.references == entity.name for c in link.columns)
-        )
-
     def fed_by(self, source_table: str) -> tuple[Entity, ...]:
         """Entities that loads of this source table feed."""
         return tuple(e for e in self.entities.values() if source_table in e.source_tables)
@@ -198,16 +195,29 @@ def read_catalog(manifest: Path) -> Catalog:
         raise CatalogError(f"{manifest} is missing: run `dbt parse`.") from None
     nodes: dict[str, dict[str, Any]] = content["nodes"]
     sources: dict[str, dict[str, Any]] = content["sources"]
-    entities = (
-        _entity(node, nodes, sources)
+    curated = {
+        node["name"]: node
         for node in nodes.values()
         if node["resource_type"] == "model" and node["config"]["materialized"] == "curated"
-    )
+    }
+    entities = {name: _entity(node, nodes, sources) for name, node in curated.items()}
+    through = {link["through"] for node in curated.values() for link in _links(node)}
     loadable = (
         _source_table(node) for node in sources.values() if "load" in node["config"]["meta"]
     )
     return Catalog(
-        entities={entity.name: entity for entity in entities},
+        entities={
+            name: replace(
+                entity,
+                links=tuple(_link(link, entity, entities) for link in _links(curated[name])),
+                linked_in=tuple(
+                    other
+                    for other in entities.values()
+                    if other.name in through and other.references(entity)
+                ),
+            )
+            for name, entity in entities.items()
+        },
         source_tables={source.name: source for source in loadable},
     )
 
@@ -242,10 +252,6 @@ def _entity(
         source_tables=_ancestors(node, nodes, sources),
         search=tuple(meta.get("search", ())),
         is_restricted=meta.get("api", {}).get("restricted", False),
-        links=tuple(
-            Link(link["name"], link["path"], link["through"], link["from"], link["to"])
-            for link in meta.get("links", ())
-        ),
     )
 
 
@@ -273,6 +279,23 @@ def _column(
         is_personal=meta.get("pii", False),
         **limits,
     )
+
+
+def _links(node: dict[str, Any]) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = node["config"]["meta"].get("links", [])
+    return found
+
+
+def _link(link: dict[str, str], entity: Entity, entities: dict[str, Entity]) -> Link:
+    through = entities.get(link["through"])
+    columns = through.columns_by_name if through else {}
+    near, far = columns.get(link["from"]), columns.get(link["to"])
+    if not (through and near and far and near.references == entity.name and far.references):
+        raise CatalogError(
+            f"{entity.name}: the link {link['name']} goes through a model with a foreign key to "
+            f"{entity.name} (`from`) and one to another (`to`)."
+        )
+    return Link(link["name"], link["path"], through, near, far)
 
 
 def _next_key(column: dict[str, Any], node: dict[str, Any]) -> str | None:

@@ -60,6 +60,8 @@ class Warehouse:
     folder: Path
     invoke: Invoke
     create_database: Callable[..., str]
+    excluded: tuple[str, ...] = ("--exclude", "fqn:*.energy.*")
+    """Of builds: most tests are about one dataset, and the others would take their time."""
     connection: psycopg.Connection[dict[str, Any]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,8 +74,8 @@ class Warehouse:
             csv.writer(file).writerows([header, *rows])
         return self.load_file(path)
 
-    def load_file(self, path: Path) -> int:
-        source_table = next(iter(self.catalog.source_tables.values()))
+    def load_file(self, path: Path, source: str = "laboratory.metabolites") -> int:
+        source_table = self.catalog.source_tables[source]
         return load_file(self.url, source_table, path, loaded_by="test").load_id
 
     def build(self, *arguments: str) -> None:
@@ -87,6 +89,7 @@ class Warehouse:
             self.url,
             "build",
             *("--exclude-resource-type", "unit_test", "--exclude-resource-type", "test"),
+            *self.excluded,
             *arguments,
         )
         if result.success:

@@ -376,7 +376,7 @@ def datasets(
         catalog = Catalog(read.entities, dict(sorted(read.source_tables.items())))
         url = create_database(name=DATABASE)
         upgrade(url, catalog)
-        warehouse = Warehouse(url, catalog, folder, dbt, create_database)
+        warehouse = Warehouse(url, catalog, folder, dbt, create_database, excluded=())
         for role in ("reader", "editor"):
             warehouse.connection.execute(*add_user_statement(role, PASSWORD, role))
         warehouse.build()

@@ -87,7 +87,7 @@ class System:
         path = self.warehouse.folder / name
         with path.open("w", encoding="utf-8", newline="") as text:
             csv.writer(text).writerows([HEADER, *file])
-        (source_table,) = self.warehouse.catalog.source_tables.values()
+        source_table = self.warehouse.catalog.source_tables["laboratory.metabolites"]
         return load_file(self.warehouse.url, source_table, path, loaded_by="test")
 
     def build(self, *options: str) -> None:

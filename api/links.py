@@ -1,0 +1,87 @@
+"""The endpoints of links: a row of one entity below a row of another."""
+
+from typing import Annotated, Any
+
+from asyncpg import ForeignKeyViolationError
+from fastapi import Depends, Request, Response
+
+from api.cursor import as_text, check_parameters
+from api.database import Database, Pool
+from api.envelope import segment_text
+from api.errors import Problem, documented, problem_of
+from api.resource import WRITING, Resource, found
+from api.router import Router
+from api.schemas import adapter_of, schema_of
+from api.security import Subject, editor_of
+from api.users import User
+from assay.catalog import Link
+
+
+def router_of(resource: Resource) -> Router:
+    router = Router(prefix=resource.path, tags=[resource.entity.title])
+    for link in resource.entity.links:
+        _add_routes(router, resource, link)
+    return router
+
+
+def _add_routes(router: Router, resource: Resource, link: Link) -> None:
+    entity = resource.entity
+    path = f"/{{key}}/{link.path}/{{other}}"
+    link_sql, unlink_sql = resource.plans.links[link.name]
+    adapter = adapter_of(link.far)
+    other: dict[str, Any] = {
+        "name": "other",
+        "in": "path",
+        "required": True,
+        "schema": schema_of(link.far),
+    }
+    parameters = {"parameters": [resource.requests.documented_key(), other]}
+    statuses = documented(409, *(status for status in WRITING if status not in (413, 415)))
+    Editor = Annotated[User, Depends(editor_of(entity))]  # noqa: N806 - a type
+
+    async def read_other(request: Request, _subject: Subject) -> str:
+        check_parameters(request)
+        return as_text("other", link.far, adapter, segment_text(request.path_params["other"]))
+
+    Key = Annotated[str, Depends(resource.requests.key)]  # noqa: N806
+    Other = Annotated[str, Depends(read_other)]  # noqa: N806
+
+    async def changed(database: Database, sql: str, caller: User, key: str, other: str) -> bool:
+        values = (key, caller.username, other)
+        resource.plans.check(caller, (link.name,))
+        try:
+            row = await database.write_row(link.through.name, sql, *values)
+        except ForeignKeyViolationError as error:
+            problem = problem_of(error, resource.catalog)
+            raise Problem(404, problem.detail, problem.errors) from None
+        return bool(found(row)["count"])
+
+    async def add_link(key: Key, other: Other, caller: Editor, database: Pool) -> Response:
+        await changed(database, link_sql, caller, key, other)
+        return Response(status_code=204)
+
+    for method in ("PUT", "POST"):
+        router.add_api_route(
+            path,
+            add_link,
+            methods=[method],
+            status_code=204,
+            name=f"{method.lower()}_{link.name}",
+            summary=f"Link, in {link.name}",
+            description="Also where it is linked already.",
+            openapi_extra=parameters,
+            responses={204: {"description": "They are linked."}, **statuses},
+        )
+
+    @router.delete(
+        path,
+        status_code=204,
+        name=f"delete_{link.name}",
+        summary=f"Unlink, in {link.name}",
+        openapi_extra=parameters,
+        responses={204: {"description": "They are linked no longer."}, **statuses},
+    )
+    async def remove_link(key: Key, other: Other, caller: Editor, database: Pool) -> Response:
+        if not await changed(database, unlink_sql, caller, key, other):
+            raise Problem(404)
+        return Response(status_code=204)

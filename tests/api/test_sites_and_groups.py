@@ -1,0 +1,455 @@
+"""The rules of sites and groups, by every way to write them, from both ends of a link."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.api.conftest import Served
+
+pytestmark = pytest.mark.anyio
+
+SITES, GROUPS = "/api/v1/sites", "/api/v1/groups"
+HEADER = [
+    *("id", "name", "country", "installation_date", "max_power_megawatt", "min_power_megawatt"),
+    *("useful_energy_at_1_megawatt", "efficiency"),
+]
+FRENCH: dict[str, Any] = {
+    "name": "Dronne",
+    "country": "france",
+    "installation_date": "2021-01-20",
+    "max_power_megawatt": 3.5,
+    "min_power_megawatt": 0.5,
+}
+# 2021-01-23 is a Saturday, 2021-01-24 a Sunday
+ITALIAN = {**FRENCH, "name": "Adige", "country": "italy", "installation_date": "2021-01-23"}
+TAKEN = "2020-02-29"
+BROKEN: list[tuple[str, int, dict[str, Any]]] = [
+    ("name_filled", 422, {**FRENCH, "name": " Dronne"}),
+    ("country_known", 422, {**FRENCH, "country": "spain"}),
+    ("power_not_negative", 422, {**FRENCH, "min_power_megawatt": -0.5}),
+    ("power_not_negative", 422, {**FRENCH, "max_power_megawatt": -1, "min_power_megawatt": -2}),
+    ("min_power_at_most_max", 422, {**FRENCH, "min_power_megawatt": 3.6}),
+    ("one_french_site_per_date", 409, {**FRENCH, "installation_date": TAKEN}),
+    ("italian_sites_on_weekends", 422, {**ITALIAN, "installation_date": "2021-01-25"}),
+    ("useful_energy_at_1_megawatt_only", 422, {**ITALIAN, "useful_energy_at_1_megawatt": 1}),
+    ("efficiency_only", 422, {**FRENCH, "efficiency": 0.9}),
+    ("name_required", 422, {k: v for k, v in FRENCH.items() if k != "name"}),
+    ("country_required", 422, {k: v for k, v in FRENCH.items() if k != "country"}),
+    ("installation_date_type", 422, {**FRENCH, "installation_date": "2021-02-29"}),
+]
+broken = pytest.mark.parametrize(
+    ("rule", "status", "site"), BROKEN, ids=[f"{rule}-{n}" for n, (rule, *_) in enumerate(BROKEN)]
+)
+
+
+async def made(editor: httpx.AsyncClient, path: str, **document: Any) -> int:
+    response = await editor.post(path, json=document)
+    assert response.status_code == 201, response.text
+    return int(response.json()["id"])
+
+
+async def made_site(editor: httpx.AsyncClient, **fields: Any) -> int:
+    return await made(editor, SITES, **{**FRENCH, **fields})
+
+
+async def made_group(editor: httpx.AsyncClient, kind: str = "group1", **fields: Any) -> int:
+    return await made(editor, GROUPS, name="Rhone", type=kind, **fields)
+
+
+def rules_of(response: httpx.Response) -> list[str]:
+    return [error["rule"] for error in response.json()["errors"]]
+
+
+def check_refused(served: Served, response: httpx.Response, rule: str, status: int) -> None:
+    """By the rule's name and its message in the contract."""
+    assert response.status_code == status, response.text
+    assert rules_of(response) == [rule]
+    rules = [r for e in served.warehouse.catalog.entities.values() for r in e.rules]
+    messages = {r.message for r in rules if r.name == rule}
+    assert response.json()["errors"][0]["detail"] in messages
+
+
+def counts(served: Served) -> dict[str, int]:
+    """Rows of each table, and entries of the journal."""
+    tables = ("sites", "groups", "sites_in_groups", "groups_in_groups")
+    return {
+        table: served.warehouse.query(f"select count(*) from {table}")[0]["count"]
+        for table in (*(f"curated.{table}" for table in tables), "journal.edits")
+    }
+
+
+@pytest.fixture
+async def editor(served: Served) -> httpx.AsyncClient:
+    await made_site(served.editor, name="Bugey", installation_date=TAKEN)
+    return served.editor
+
+
+# ---------- rules of sites
+
+
+@broken
+async def test_a_site_that_breaks_a_rule_is_refused(
+    served: Served, editor: httpx.AsyncClient, rule: str, status: int, site: dict[str, Any]
+) -> None:
+    before = counts(served)
+    check_refused(served, await editor.post(SITES, json=site), rule, status)
+
+    many = await editor.post(SITES, json=[ITALIAN, site])
+    assert rules_of(many) == [rule]
+    assert many.json()["errors"][0]["pointer"].startswith("#/1")
+    assert counts(served) == before
+
+
+@broken
+async def test_a_site_cannot_be_changed_to_break_a_rule(
+    served: Served, editor: httpx.AsyncClient, rule: str, status: int, site: dict[str, Any]
+) -> None:
+    """By PUT, and by PATCH of one, of a list, of what a filter finds."""
+    key = await made_site(editor, installation_date="2021-06-06")  # a Sunday
+    change = {**site, **{name: None for name in FRENCH if name not in site}}
+    before = counts(served)
+    check_refused(served, await editor.put(f"{SITES}/{key}", json=site), rule, status)
+    check_refused(served, await editor.patch(f"{SITES}/{key}", json=change), rule, status)
+    listed = await editor.patch(SITES, json=[{"id": key, **change}])
+    assert rules_of(listed) == [rule]
+    filtered = await editor.patch(SITES, params={"id": key}, json=change)
+    # whatever the filter finds, an enum is known before
+    assert filtered.status_code == status
+    assert rules_of(filtered) == [rule] if "rule" in filtered.json()["errors"][0] else True
+    assert counts(served) == before
+
+
+async def test_a_country_cannot_be_changed_where_its_rules_are_broken(
+    served: Served, editor: httpx.AsyncClient
+) -> None:
+    french = await made_site(editor, useful_energy_at_1_megawatt=0.9)
+    italian = await made(editor, SITES, **{**ITALIAN, "installation_date": TAKEN})  # a Saturday
+    check_refused(
+        served,
+        await editor.patch(f"{SITES}/{italian}", json={"country": "france"}),
+        *("one_french_site_per_date", 409),
+    )
+    change: dict[str, Any] = {"country": "italy", "installation_date": "2021-01-24"}
+    check_refused(
+        served,
+        await editor.patch(f"{SITES}/{french}", json=change),
+        *("useful_energy_at_1_megawatt_only", 422),
+    )
+    change["useful_energy_at_1_megawatt"] = None
+    assert (await editor.patch(f"{SITES}/{french}", json=change)).status_code == 200
+    # Italian sites share a day
+    shared = await made(editor, SITES, **{**ITALIAN, "installation_date": "2021-01-24"})
+    assert shared > french
+
+
+def row_of(key: object, site: dict[str, Any]) -> list[str]:
+    document = {"id": key, **site}
+    return [str(document.get(name, "")) for name in HEADER]
+
+
+@pytest.mark.usefixtures("editor")
+async def test_uploads_are_judged_by_the_same_rules(served: Served) -> None:
+    """The good rows of the file are taken, in whatever company."""
+    warehouse = served.warehouse
+    warehouse.excluded = ()
+    twice = {**FRENCH, "installation_date": "2022-03-03"}
+    good = [{**FRENCH, "installation_date": "2022-01-01"}, ITALIAN, {**ITALIAN, "efficiency": 0.9}]
+    rows = [
+        *(row_of(n, site) for n, (_, _, site) in enumerate(BROKEN, start=101)),
+        *(row_of(n, twice) for n in (201, 202)),
+        row_of("", ITALIAN),
+        row_of("x1", ITALIAN),
+        *(row_of(n, site) for n, site in enumerate(good, start=301)),
+    ]
+    path = warehouse.folder / "sites.csv"
+    path.write_text("\n".join([",".join(HEADER), *(",".join(row) for row in rows)]) + "\n")
+    load_id = warehouse.load_file(path, "energy.sites")
+    warehouse.build("--select", "+sites")
+    verdicts = {
+        row["row_number"]: row["rules"]
+        for row in warehouse.query("select * from journal.verdicts where load_id = %s", load_id)
+    }
+    # white space around a name is cleaned
+    expected = {n: [rule] for n, (rule, *_) in enumerate(BROKEN, start=2) if rule != "name_filled"}
+    last = len(BROKEN) + 2
+    expected |= {
+        last: ["one_french_site_per_date"],
+        last + 1: ["one_french_site_per_date"],
+        last + 2: ["id_required"],
+        last + 3: ["id_type"],
+    }
+    assert verdicts == expected
+    kept = warehouse.query("select id from curated.sites where id > 100 order by id")
+    assert [row["id"] for row in kept] == [101, 301, 302, 303]
+
+
+async def test_a_file_is_sent(editor: httpx.AsyncClient) -> None:
+    """A row that people made since keeps its number: the sequence passes by those of files."""
+    rows = [row_of(n, {**ITALIAN, "name": f"Site {n}"}) for n in (2, 3, 5)]
+    content = "\n".join([",".join(HEADER), *(",".join(row) for row in rows)])
+    files = {"file": ("sites.csv", content.encode(), "text/csv")}
+    response = await editor.put(SITES, files=files, timeout=60)
+    assert response.status_code == 200, response.text
+    assert [await made(editor, SITES, **ITALIAN) for _ in range(3)] == [4, 6, 7]
+
+
+async def test_fifty_writers_and_one_date(served: Served, editor: httpx.AsyncClient) -> None:
+    responses = await asyncio.gather(*(editor.post(SITES, json=FRENCH) for _ in range(50)))
+    assert sorted(r.status_code for r in responses) == [201] + [409] * 49
+    refused = next(r for r in responses if r.status_code == 409)
+    check_refused(served, refused, "one_french_site_per_date", 409)
+
+
+# ---------- links
+
+Way = Callable[[httpx.AsyncClient, int, int], Any]
+LINKING: dict[str, Way] = {
+    "PUT from the site": lambda c, site, group: c.put(f"{SITES}/{site}/groups/{group}"),
+    "POST from the site": lambda c, site, group: c.post(f"{SITES}/{site}/groups/{group}"),
+    "PUT from the group": lambda c, site, group: c.put(f"{GROUPS}/{group}/sites/{site}"),
+    "POST from the group": lambda c, site, group: c.post(f"{GROUPS}/{group}/sites/{site}"),
+    "PATCH the site": lambda c, site, group: c.patch(
+        f"{SITES}/{site}", json={"group_ids": [group]}
+    ),
+    "PATCH sites": lambda c, site, group: c.patch(SITES, json=[{"id": site, "group_ids": [group]}]),
+    "PATCH found sites": lambda c, site, group: c.patch(
+        SITES, params={"id": site}, json={"group_ids": [group]}
+    ),
+    "PATCH the group": lambda c, site, group: c.patch(
+        f"{GROUPS}/{group}", json={"site_ids": [site]}
+    ),
+    "PATCH groups": lambda c, site, group: c.patch(
+        GROUPS, json=[{"id": group, "site_ids": [site]}]
+    ),
+    "POST a link": lambda c, site, group: c.post(
+        "/api/v1/sites-in-groups", json={"site_id": site, "group_id": group}
+    ),
+    "POST links": lambda c, site, group: c.post(
+        "/api/v1/sites-in-groups", json=[{"site_id": site, "group_id": group}]
+    ),
+}
+linking = pytest.mark.parametrize("way", LINKING.values(), ids=LINKING.keys())
+
+
+@linking
+async def test_a_site_is_linked_by_any_way(editor: httpx.AsyncClient, way: Way) -> None:
+    """Both ends show it, and have another version."""
+    site, group = await made_site(editor), await made_group(editor)
+    urls = f"{SITES}/{site}", f"{GROUPS}/{group}"
+    tags = [(await editor.get(url)).headers["etag"] for url in urls]
+    assert (await way(editor, site, group)).status_code in (200, 201, 204)
+    shown = [await editor.get(url) for url in urls]
+    assert shown[0].json()["group_ids"] == [group]
+    assert shown[1].json()["site_ids"] == [site]
+    assert all(now.headers["etag"] != tag for now, tag in zip(shown, tags, strict=True))
+    history = await editor.get(f"/api/v1/sites-in-groups/{site}-{group}/history")
+    assert [item["operation"] for item in history.json()["items"]] == ["insert"]
+
+
+@linking
+async def test_no_site_is_put_into_a_group_of_type_group3(
+    served: Served, editor: httpx.AsyncClient, way: Way
+) -> None:
+    site, group = await made_site(editor), await made_group(editor, "group3")
+    before = counts(served)
+    check_refused(served, await way(editor, site, group), "no_site_in_group3", 409)
+    assert counts(served) == before
+
+
+@linking
+async def test_who_is_not_there_is_not_linked(
+    served: Served, editor: httpx.AsyncClient, way: Way
+) -> None:
+    site, group = await made_site(editor), await made_group(editor)
+    before = counts(served)
+    for ends in ((site, 999), (999, group)):
+        response = await way(editor, *ends)
+        # a filter finds nothing to change
+        if not (response.status_code == 200 and response.json() == {"count": 0}):
+            assert response.status_code in (404, 409), response.text
+    assert counts(served) == before
+
+
+async def test_a_group_with_sites_does_not_become_of_type_group3(
+    served: Served, editor: httpx.AsyncClient
+) -> None:
+    site, was_third = await made_site(editor), await made_group(editor, "group3")
+    group = await made_group(editor, site_ids=[site])
+    change = {"type": "group3"}
+    document = {"name": "Rhone", "type": "group3", "site_ids": [site]}
+    await editor.patch(f"{GROUPS}/{was_third}", json={"type": "group1", "site_ids": [site]})
+    versions = (await editor.get(f"{GROUPS}/{was_third}/history")).json()["items"]
+    before = counts(served)
+    for response in (
+        await editor.patch(f"{GROUPS}/{group}", json=change),
+        await editor.patch(GROUPS, params={"id": group}, json=change),
+        await editor.put(f"{GROUPS}/{group}", json=document),
+        await editor.post(GROUPS, json=document),
+        await editor.post(
+            f"{GROUPS}/{was_third}/revert", json={"version": versions[-1]["version"]}
+        ),
+    ):
+        check_refused(served, response, "no_site_in_group3", 409)
+    bulk = await editor.patch(GROUPS, json=[{"id": group, **change}])
+    assert rules_of(bulk) == ["no_site_in_group3"]
+    assert counts(served) == before
+    # without its sites it may
+    both = await editor.patch(f"{GROUPS}/{group}", json={**change, "site_ids": []})
+    assert both.status_code == 200
+    assert both.json()["site_ids"] == []
+
+
+async def test_no_group_is_in_itself(served: Served, editor: httpx.AsyncClient) -> None:
+    """Nor in one that is in it, over any number of groups."""
+    a, b, c = [await made_group(editor) for _ in range(3)]
+    for parent, child in ((a, b), (b, c)):
+        url = f"{GROUPS}/{parent}/groups/{child}"
+        assert (await editor.put(url)).status_code == 204
+    before = counts(served)
+    for parent, child in ((a, a), (b, a), (c, a)):
+        for response in (
+            await editor.put(f"{GROUPS}/{parent}/groups/{child}"),
+            await editor.post(f"{GROUPS}/{parent}/groups/{child}"),
+            await editor.patch(f"{GROUPS}/{parent}", json={"child_group_ids": [child]}),
+            await editor.post(
+                "/api/v1/groups-in-groups", json={"parent_id": parent, "child_id": child}
+            ),
+        ):
+            check_refused(served, response, "no_cycles", 409)
+    d = await made_group(editor)
+    bulk = await editor.patch(
+        GROUPS, json=[{"id": c, "child_group_ids": [d]}, {"id": d, "child_group_ids": [a]}]
+    )
+    assert rules_of(bulk) == ["no_cycles"]
+    assert bulk.json()["errors"][0]["pointer"] == "#/1"
+    assert counts(served) == {
+        **before,
+        "curated.groups": before["curated.groups"] + 1,
+        "journal.edits": before["journal.edits"] + 1,
+    }
+
+
+async def test_links_are_taken_away(editor: httpx.AsyncClient) -> None:
+    site, group = await made_site(editor), await made_group(editor)
+    url = f"{SITES}/{site}/groups/{group}"
+    for taking in (
+        lambda: editor.delete(url),
+        lambda: editor.delete(f"{GROUPS}/{group}/sites/{site}"),
+        lambda: editor.patch(f"{SITES}/{site}", json={"group_ids": []}),
+        lambda: editor.patch(f"{GROUPS}/{group}", json={"site_ids": []}),
+    ):
+        assert (await editor.put(url)).status_code == 204
+        tag = (await editor.get(f"{SITES}/{site}")).headers["etag"]
+        assert (await taking()).status_code in (200, 204)
+        shown = await editor.get(f"{SITES}/{site}")
+        assert shown.json()["group_ids"] == []
+        assert shown.headers["etag"] != tag
+    assert (await editor.delete(url)).status_code == 404
+    history = (await editor.get(f"/api/v1/sites-in-groups/{site}-{group}/history")).json()
+    assert [i["operation"] for i in history["items"]] == ["delete", "insert"] * 4
+    # what a body does not name stays
+    await editor.put(url)
+    replaced = await editor.put(f"{SITES}/{site}", json=FRENCH)
+    assert replaced.json()["group_ids"] == [group]
+
+
+async def test_a_deleted_group_takes_its_links_and_nothing_else(
+    served: Served, editor: httpx.AsyncClient
+) -> None:
+    site = await made_site(editor)
+    child = await made_group(editor)
+    group = await made_group(editor, site_ids=[site], child_group_ids=[child])
+    parent = await made_group(editor, child_group_ids=[group])
+    before = counts(served)
+    assert (await editor.delete(f"{GROUPS}/{group}")).status_code == 204
+    after = counts(served)
+    assert after == {
+        **before,
+        "curated.groups": before["curated.groups"] - 1,
+        "curated.sites_in_groups": before["curated.sites_in_groups"] - 1,
+        "curated.groups_in_groups": before["curated.groups_in_groups"] - 2,
+        "journal.edits": before["journal.edits"] + 4,
+    }
+    assert (await editor.get(f"{SITES}/{site}")).json()["group_ids"] == []
+    assert (await editor.get(f"{GROUPS}/{parent}")).json()["child_group_ids"] == []
+    assert (await editor.get(f"{GROUPS}/{child}")).status_code == 200
+    await editor.put(f"{GROUPS}/{parent}/groups/{child}")
+    listed = await editor.request("DELETE", GROUPS, json=[child])
+    assert listed.json() == {"count": 1}
+    await made_group(editor, child_group_ids=[parent])
+    found = await editor.delete(GROUPS, params={"type": "group1"})
+    assert found.json() == {"count": 2}
+    assert counts(served)["curated.groups_in_groups"] == 0
+
+
+# ---------- two writers
+
+
+async def test_a_site_comes_in_while_the_type_changes(editor: httpx.AsyncClient) -> None:
+    """One of the two, never both."""
+    site = await made_site(editor)
+    for _ in range(10):
+        group = await made_group(editor)
+        linked, changed = await asyncio.gather(
+            editor.put(f"{SITES}/{site}/groups/{group}"),
+            editor.patch(f"{GROUPS}/{group}", json={"type": "group3"}),
+        )
+        assert {linked.status_code, changed.status_code} in ({204, 409}, {200, 409})
+
+
+async def test_two_groups_go_into_each_other(editor: httpx.AsyncClient) -> None:
+    for _ in range(10):
+        a, b, c = [await made_group(editor) for _ in range(3)]
+        responses = await asyncio.gather(
+            editor.put(f"{GROUPS}/{a}/groups/{b}"),
+            editor.put(f"{GROUPS}/{b}/groups/{c}"),
+            editor.put(f"{GROUPS}/{c}/groups/{a}"),
+        )
+        assert sorted(r.status_code for r in responses) == [204, 204, 409]
+
+
+async def test_a_group_goes_while_a_site_comes_in(editor: httpx.AsyncClient) -> None:
+    site = await made_site(editor)
+    for _ in range(10):
+        group = await made_group(editor)
+        linked, deleted = await asyncio.gather(
+            editor.put(f"{SITES}/{site}/groups/{group}"), editor.delete(f"{GROUPS}/{group}")
+        )
+        assert linked.status_code in (204, 404)
+        assert deleted.status_code in (204, 409)
+        groups = (await editor.get(f"{SITES}/{site}")).json()["group_ids"]
+        assert groups == ([group] if deleted.status_code == 409 else [])
+        if groups:
+            assert (await editor.delete(f"{GROUPS}/{group}")).status_code == 204
+
+
+# ---------- reading
+
+
+async def test_a_list_shows_links_and_their_rows(editor: httpx.AsyncClient) -> None:
+    site = await made_site(editor)
+    groups = [await made_group(editor, site_ids=[site]) for _ in range(2)]
+    listed = await editor.get(SITES, params={"id": site, "expand": "groups"})
+    (item,) = listed.json()["items"]
+    assert item["group_ids"] == groups
+    assert [group["id"] for group in item["_expanded"]["groups"]] == groups
+    assert item["_expanded"]["groups"][0]["name"] == "Rhone"
+    fields = await editor.get(SITES, params={"id": site, "fields": "group_ids"})
+    assert fields.json()["items"] == [{"group_ids": groups}]
+    named = await editor.get(SITES, params={"id": site, "fields": "name"})
+    assert named.json()["items"] == [{"name": FRENCH["name"]}]
+    file = await editor.get(SITES, params={"format": "csv", "fields": "group_ids"})
+    assert file.status_code == 422
+
+
+async def test_a_deleted_row_comes_back_without_links(editor: httpx.AsyncClient) -> None:
+    site = await made_site(editor)
+    group = await made_group(editor, site_ids=[site])
+    assert (await editor.delete(f"{GROUPS}/{group}")).status_code == 204
+    versions = (await editor.get(f"{GROUPS}/{group}/history")).json()["items"]
+    back = await editor.post(f"{GROUPS}/{group}/revert", json={"version": versions[-1]["version"]})
+    assert back.status_code == 200, back.text
+    assert back.json()["site_ids"] == []
