@@ -1,4 +1,4 @@
-"""Conditions in a query: `column__operator=value`, and groups of which one has to hold.
+"""Conditions in a query: `column__operator=value`, and clauses of which one part has to hold.
 
 The operators that a column has follow from its type. Values are judged here and bound as text,
 which PostgreSQL reads by the contract's type.
@@ -96,20 +96,20 @@ class Condition:
 
 @dataclass(frozen=True)
 class Filter:
-    """All of these hold; of a group at least one."""
+    """All of these hold; of a clause at least one part."""
 
-    groups: tuple[tuple[Condition, ...], ...] = ()
+    clauses: tuple[tuple[Condition, ...], ...] = ()
 
     def sql(self, values: Values, table: str = "target") -> str:
         held = [
-            " or ".join(f"({condition.sql(values, table)})" for condition in group)
-            for group in self.groups
+            " or ".join(f"({condition.sql(values, table)})" for condition in clause)
+            for clause in self.clauses
         ]
-        return " and ".join(f"({group})" for group in held) or "true"
+        return " and ".join(f"({clause})" for clause in held) or "true"
 
     @property
     def columns(self) -> Iterator[Column]:
-        return (condition.column for group in self.groups for condition in group)
+        return (condition.column for clause in self.clauses for condition in clause)
 
 
 class Filters:
@@ -131,7 +131,7 @@ class Filters:
         Raises:
             Problem: 422.
         """
-        groups: list[tuple[Condition, ...]] = []
+        clauses: list[tuple[Condition, ...]] = []
         alternatives: dict[str, list[Condition]] = {}
         for name, text in parameters.items():
             member = _MEMBER.fullmatch(name)
@@ -139,8 +139,8 @@ class Filters:
                 condition = self._condition(name, member[2], text)
                 alternatives.setdefault(member[1], []).append(condition)
             elif name not in known:
-                groups.append((self._condition(name, name, text),))
-        return Filter((*groups, *map(tuple, alternatives.values())))
+                clauses.append((self._condition(name, name, text),))
+        return Filter((*clauses, *map(tuple, alternatives.values())))
 
     def _condition(self, parameter: str, name: str, text: str) -> Condition:
         if name not in self._known:
@@ -206,7 +206,7 @@ def documented_filters(entity: Entity) -> list[dict[str, Any]]:
             for name, (column, operator) in {**members, **plain}.items()
         },
     }
-    groups = [
+    clauses = [
         {
             "name": name,
             "in": "query",
@@ -217,7 +217,7 @@ def documented_filters(entity: Entity) -> list[dict[str, Any]]:
         }
         for name in GROUPS
     ]
-    return single + groups
+    return single + clauses
 
 
 def _schema(column: Column, operator: str) -> dict[str, Any]:

@@ -6,32 +6,13 @@ written there by the statement that writes the row. `$2` is the user.
 
 # ruff: noqa: S608 - identifiers and expressions are the catalog's, values are bound
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+from api.journal import journaled, returning
 from api.proposal import literal, unsaid
 from api.schemas import is_whole
-from api.versions import quoted
+from api.versions import quoted, relation_of
 from assay.catalog import Column, Entity, Link
-
-Journal = Callable[[str, str], str]
-"""Makes the CTE that journals what another CTE wrote: the name of that, and SQL of the entity's."""
-
-
-def relation(entity: Entity) -> str:
-    return f"{quoted(entity.schema)}.{quoted(entity.table)}"
-
-
-def returning(entity: Entity) -> str:
-    """A written row, and what its journal says."""
-    key = quoted(entity.key[0])
-    return f"""
-        returning
-            to_jsonb(old) - '_transaction_id' as _before,
-            to_jsonb(new) - '_transaction_id' as _after,
-            old.{key}::text as _old_key,
-            new.{key}::text as _new_key,
-            new.*
-    """
 
 
 def rows(link: Link, near: str, target: Entity, seen: tuple[Column, ...]) -> str:
@@ -39,7 +20,7 @@ def rows(link: Link, near: str, target: Entity, seen: tuple[Column, ...]) -> str
     key = f"other.{quoted(target.key[0])}"
     columns = ", ".join(f"other.{quoted(column.name)}" for column in seen)
     row = f"(select row_to_json(shown.*) from (select {columns}) as shown)"
-    others = f"inner join {relation(target)} as other on {key} = link.{quoted(link.far.name)}"
+    others = f"inner join {relation_of(target)} as other on {key} = link.{quoted(link.far.name)}"
     return _of_links(link, near, f"{row} order by {key}", others)
 
 
@@ -47,13 +28,13 @@ def _of_links(link: Link, near: str, aggregated: str, others: str = "") -> str:
     return f"""
         (
             select coalesce(json_agg({aggregated}), '[]')
-            from {relation(link.through)} as link {others}
+            from {relation_of(link.through)} as link {others}
             where link.{quoted(link.near.name)} = {near}
         )
     """
 
 
-def as_said(entity: Entity, journal: Journal) -> Iterator[str]:
+def as_said(entity: Entity) -> Iterator[str]:
     """CTEs that make links of rows what their documents say, in `documented` (_key, _document)."""
     for n, link in enumerate(entity.links):
         near, far, field = quoted(link.near.name), quoted(link.far.name), literal(link.name)
@@ -69,7 +50,7 @@ def as_said(entity: Entity, journal: Journal) -> Iterator[str]:
         """
         yield f"""
             unlinked_{n} as (
-                delete from {relation(link.through)} as target using documented
+                delete from {relation_of(link.through)} as target using documented
                 where
                     target.{near} = documented._key
                     and documented._document ? {field}
@@ -81,23 +62,23 @@ def as_said(entity: Entity, journal: Journal) -> Iterator[str]:
             )
         """
         yield f"linked_{n} as ({_insert(link, f'said_{n}')})"
-        yield journal(f"unlinked_{n}", literal(link.through.name))
-        yield journal(f"linked_{n}", literal(link.through.name))
+        yield journaled(f"unlinked_{n}", literal(link.through.name))
+        yield journaled(f"linked_{n}", literal(link.through.name))
 
 
-def of_deleted(entity: Entity, journal: Journal) -> Iterator[str]:
+def of_deleted(entity: Entity) -> Iterator[str]:
     """CTEs that take the links of the deleted rows in `written` away."""
     key_type = entity.columns_by_name[entity.key[0]].data_type
     for n, through in enumerate(entity.linked_in):
         ends = ", ".join(f"target.{quoted(c.name)}" for c in through.references(entity))
         yield f"""
             unlinked_{n} as (
-                delete from {relation(through)} as target using written
+                delete from {relation_of(through)} as target using written
                 where written._old_key::{key_type} in ({ends})
                 {returning(through)}
             )
         """
-        yield journal(f"unlinked_{n}", literal(through.name))
+        yield journaled(f"unlinked_{n}", literal(through.name))
 
 
 def fields(links: tuple[Link, ...], near: str, *, said: bool = False) -> list[str]:
@@ -128,29 +109,29 @@ def joins(entity: Entity, near: str) -> str:
     return f"left join documented on documented._key = {near} {' '.join(keys_said)}"
 
 
-def link_statement(link: Link, journal: Journal) -> str:
+def link_statement(link: Link) -> str:
     """Binds key, user, key of the other. A row (count) of the links that were not there."""
     near, far = link.near.data_type, link.far.data_type
     given = f"(select $1::text::{near} as near, $3::text::{far} as far)"
-    return _counted(_insert(link, given), link, journal)
+    return _counted(_insert(link, given), link)
 
 
-def unlink_statement(link: Link, journal: Journal) -> str:
+def unlink_statement(link: Link) -> str:
     """Likewise, of the links that were there."""
     near, far = link.near.data_type, link.far.data_type
     delete = f"""
-        delete from {relation(link.through)} as target
+        delete from {relation_of(link.through)} as target
         where
             target.{quoted(link.near.name)} = $1::text::{near}
             and target.{quoted(link.far.name)} = $3::text::{far}
         {returning(link.through)}
     """
-    return _counted(delete, link, journal)
+    return _counted(delete, link)
 
 
-def _counted(write: str, link: Link, journal: Journal) -> str:
+def _counted(write: str, link: Link) -> str:
     return f"""
-        with changed as ({write}), {journal("changed", literal(link.through.name))}
+        with changed as ({write}), {journaled("changed", literal(link.through.name))}
         select count(*) as count, $2::text as username from changed
     """
 
@@ -164,7 +145,7 @@ def _insert(link: Link, source: str) -> str:
     }
     names = ", ".join(quoted(name) for name, value in values.items() if value)
     return f"""
-        insert into {relation(link.through)} ({names})
+        insert into {relation_of(link.through)} ({names})
         select {", ".join(value for value in values.values() if value)}
         from (
             select near as {quoted(given[0])}, far as {quoted(given[1])}

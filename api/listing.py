@@ -12,7 +12,7 @@ from api.filters import Filter, Values
 from api.formats import Format
 from api.proposal import literal
 from api.schemas import base_type
-from api.versions import quoted
+from api.versions import quoted, relation_of
 from assay.catalog import Column, Entity, Link
 
 Counting = Literal["exact", "estimated"]
@@ -86,7 +86,7 @@ class Listing:
                     from (select {self._items(seen, targets)}) as item
                 )::text as item,
                 json_build_array({places})::text as position
-            from {linking.relation(self.entity)} as target
+            from {relation_of(self.entity)} as target
             where {conditions} and {after}
             order by {self._order()}
             limit {self.limit + 1}
@@ -99,7 +99,7 @@ class Listing:
         listed = ", ".join(f"target.{quoted(column.name)}" for column in columns)
         sql = f"""
             select {listed}
-            from {linking.relation(self.entity)} as target
+            from {relation_of(self.entity)} as target
             where {self._conditions(values)}
             {f"order by {self._order()}" if self.is_sorted else ""}
         """
@@ -110,7 +110,7 @@ class Listing:
         values = Values()
         counted = "count(*) as count" if self.counting == "exact" else "1"
         sql = f"""
-            select {counted} from {linking.relation(self.entity)} as target
+            select {counted} from {relation_of(self.entity)} as target
             where {self._conditions(values)}
         """
         return (sql if self.counting == "exact" else f"explain (format json) {sql}"), values
@@ -184,7 +184,7 @@ def _expansion(column: Column, target: Entity, seen: tuple[Column, ...]) -> str:
         (
             select row_to_json(found.*)
             from (
-                select {columns} from {linking.relation(target)} as other
+                select {columns} from {relation_of(target)} as other
                 where other.{quoted(target.key[0])} = target.{quoted(column.name)}
             ) as found
         )

@@ -248,9 +248,9 @@ def created(documents: Documents, rows: list[dict[str, str]], path: str) -> Resp
 
 def check_extent(filter_: Filter, *, is_list: bool) -> None:
     """Raises `Problem` 422 unless there is either a filter or a list."""
-    if is_list and filter_.groups:
+    if is_list and filter_.clauses:
         raise invalid(Fault("Send a list or a filter, not both.", "#"))
-    if not is_list and not filter_.groups:
+    if not is_list and not filter_.clauses:
         detail = "Say which rows by a filter, such as ?column=value: without one it would be all."
         raise Problem(422, detail)
 

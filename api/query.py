@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from api import linking, proposal, versions
-from api.versions import quoted
+from api.journal import journaled, returning
+from api.versions import quoted, relation_of
 from assay.catalog import PROVENANCE, Column, Entity
 
 FAULTS = "select journal.faults_of($1, $2::jsonb, $3, $4, $5, $6)::text as faults"
@@ -69,42 +70,15 @@ def plan_of(  # noqa: C901 - the statements share their parts
     entity: Entity, visible: tuple[Column, ...] | None = None
 ) -> Plan:
     """The statements of an entity with a key of one column; answers have the visible columns."""
-    table = linking.relation(entity)
+    table = relation_of(entity)
     key = quoted(entity.key[0])
     key_type = entity.columns_by_name[entity.key[0]].data_type
     columns = ", ".join(quoted(column.name) for column in entity.columns)
     visible = visible or entity.columns
     shown = ", ".join(quoted(column.name) for column in visible)
-    returning = linking.returning(entity)
+    written_row = returning(entity)
 
-    # The default of `clock` is drawn while these rows come out of the write, so after any wait
-    # for a lock, and the time is the row's, so both tell of one order. Another key is another
-    # row: one goes, one comes.
-    def journal(source: str, name: str, cause: str = "null") -> str:
-        return f"""
-        journal_of_{source} as (
-            insert into journal.edits (
-                entity, key, operation, before, after, edited_by, edited_at, cause
-            )
-            select
-                {name}, image.key, image.operation, image.before, image.after, $2::text,
-                coalesce({source}.updated_at, clock_timestamp()), {cause}
-            from {source}
-            cross join lateral (
-                select
-                    _old_key as key,
-                    case when _new_key = _old_key then 'update' else 'delete' end as operation,
-                    _before as before,
-                    case when _new_key = _old_key then _after end as after
-                where _before is not null
-                union all
-                select _new_key, 'insert', null, _after
-                where _after is not null and _new_key is distinct from _old_key
-            ) as image
-        )
-        """
-
-    edited = journal("written", "$3::text")
+    edited = journaled("written", "$3::text")
 
     def answered(*, said: bool) -> str:
         near = f"written.{key}"
@@ -124,19 +98,19 @@ def plan_of(  # noqa: C901 - the statements share their parts
     def linked(documented: str) -> str:
         if not entity.links:
             return ""
-        ctes = [f"documented as ({documented})", *linking.as_said(entity, journal)]
+        ctes = [f"documented as ({documented})", *linking.as_said(entity)]
         return "".join(f", {cte}" for cte in ctes)
 
     answer = answered(said=bool(entity.links))
     linked_new = linked(f"select {key} as _key, _document from proposed")
     linked_old = linked(f"select {key} as _key, _document from written")
-    unlinked = "".join(f", {cte}" for cte in linking.of_deleted(entity, journal))
+    unlinked = "".join(f", {cte}" for cte in linking.of_deleted(entity))
     given = proposal.given(entity)
     proposed = proposal.proposed(entity)
     inserted = f"""
         written as (
             insert into {table} ({columns}) select {columns} from proposed order by _place
-            {returning}
+            {written_row}
         )
     """
 
@@ -150,12 +124,14 @@ def plan_of(  # noqa: C901 - the statements share their parts
             {name} as (
                 update {table} as target set {", ".join(assignments)} from {source}
                 where {condition}
-                {returning}{document}
+                {written_row}{document}
             )
         """
 
     def deleted(source: str, condition: str) -> str:
-        return f"written as (delete from {table} as target {source} where {condition} {returning})"
+        return (
+            f"written as (delete from {table} as target {source} where {condition} {written_row})"
+        )
 
     def versions_in(value: str) -> str:
         return f"""
@@ -265,10 +241,10 @@ def plan_of(  # noqa: C901 - the statements share their parts
             inserted as (
                 insert into {table} ({columns})
                 select {columns} from proposed where not exists (select from updated)
-                {returning}
+                {written_row}
             ),
             written as (table updated union all table inserted),
-            {journal("written", "$3::text", "'revert to ' || $1::text")},
+            {journaled("written", "$3::text", "'revert to ' || $1::text")},
             answered as ({answered(said=False)})
             select version.image is null as is_deletion, answered.*
             from version
@@ -281,8 +257,8 @@ def plan_of(  # noqa: C901 - the statements share their parts
         """,
         links={
             link.name: (
-                linking.link_statement(link, journal),
-                linking.unlink_statement(link, journal),
+                linking.link_statement(link),
+                linking.unlink_statement(link),
             )
             for link in entity.links
         },

@@ -91,5 +91,9 @@ def as_of(entity: Entity, columns: Iterable[Column]) -> str:
     """
 
 
+def relation_of(entity: Entity) -> str:
+    return f"{quoted(entity.schema)}.{quoted(entity.table)}"
+
+
 def quoted(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'

@@ -330,7 +330,11 @@ def _references(node: dict[str, Any], nodes: dict[str, dict[str, Any]]) -> dict[
 
     After a build the name of the table stands in the place of `ref('<model>')`.
     """
-    models = {n["alias"]: n["name"] for n in nodes.values() if n["resource_type"] == "model"}
+    models = {
+        n["alias"]: n["name"]
+        for n in nodes.values()
+        if n["resource_type"] == "model" and n["config"]["materialized"] == "curated"
+    }
     names = models | {name: name for name in models.values()}
     at_columns = (
         ({"columns": [name], **constraint})

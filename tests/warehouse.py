@@ -33,6 +33,7 @@ Invoke = Callable[..., Any]
 def dbt_of(project: Path, target: Path) -> Iterator[Invoke]:
     """Runs a dbt command on a project, against the database of a URL; parses once."""
     manifests: list[Manifest] = []
+    references: list[tuple[Any, str]] = []
     # dbt looks through the whole stack for each of its flags, at each start. That of a test is
     # deep, that of hypothesis very deep; a thread begins a short one.
     thread = ThreadPoolExecutor(1)
@@ -45,10 +46,19 @@ def dbt_of(project: Path, target: Path) -> Iterator[Invoke]:
         result = thread.submit(runner.invoke, ["--quiet", *arguments, *options]).result()
         if not manifests and isinstance(result.result, Manifest):
             manifests.append(result.result)
+            references.extend((c, c.to) for c in foreign_keys(result.result))
+        # dbt puts the name of the table in the place of `ref()`, and does not read it again.
+        for constraint, to in references:
+            constraint.to = to
         return result
 
     with thread:
         yield run
+
+
+def foreign_keys(manifest: Manifest) -> Iterator[Any]:
+    for node in manifest.nodes.values():
+        yield from (c for c in getattr(node, "constraints", ()) if c.to)
 
 
 @dataclass

@@ -18,6 +18,7 @@ MODULES = sorted(API.glob("*.py"))
 SQL_MODULES = {
     "database.py",
     "idempotency.py",
+    "journal.py",
     "linking.py",
     "cells.py",
     "listing.py",
