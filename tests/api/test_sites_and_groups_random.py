@@ -22,9 +22,11 @@ pytestmark = pytest.mark.anyio
 
 LENGTH = 5
 # few days, most of them weekends, and few rows: so that they get into each other's way
-DAYS = [date(2021, 1, 2) + timedelta(weeks=n) for n in range(4)] + [date(2021, 1, 5)]
+DAYS = [date(2021, 1, 2) + timedelta(weeks=n) for n in range(6)] + [date(2021, 1, 5)]
 COUNTRIES = ("france", "italy")
 TYPES = ("group1", "group2", "group3")
+FIRST = 4
+"""Sites and groups to begin with."""
 TABLES = {
     "sites": "id",
     "groups": "id",
@@ -65,15 +67,14 @@ class Player:
 
     def site(self) -> Row:
         country = self.dice.choice(COUNTRIES)
-        least, most = (self.dice.randint(-1, 4) for _ in range(2))
-        own = self.dice.choice(("useful_energy_at_1_megawatt", "efficiency"))
+        own = dict(zip(COUNTRIES, ("useful_energy_at_1_megawatt", "efficiency"), strict=True))
         return {
             "name": self.dice.choice(("Adige", "Bugey")),
             "country": country,
             "installation_date": str(self.dice.choice(DAYS)),
-            "max_power_megawatt": max(least, most),
-            "min_power_megawatt": least,
-            own: self.dice.choice((None, None, 0.5)),
+            "max_power_megawatt": self.dice.randint(1, 9),
+            "min_power_megawatt": self.dice.choice((-1, 0, 0, 0, 1, 2)),
+            own[self.dice.choice((country, country, *COUNTRIES))]: self.dice.choice((None, 0.5)),
             "group_ids": self.keys(GROUPS),
         }
 
@@ -123,7 +124,7 @@ class Player:
         there = [
             row["id"] for row in self.served.warehouse.query(f"select id from curated.{table}")
         ]
-        return int(self.dice.choice([*there * 3, 1, 2]))
+        return int(self.dice.choice([*there * 5, 1]))
 
     def keys(self, path: str) -> list[int]:
         return [self.key(path) for _ in range(self.dice.choice((0, 0, 1, 2)))]
@@ -193,6 +194,10 @@ def check_journal(served: Served, rows: dict[str, list[Row]]) -> None:
 async def play(served: Served, dice: random.Random, sequences: int) -> Counter[str]:
     served.warehouse.excluded = ()
     player = Player(served, dice)
+    while any(len(tables(served)[table]) < FIRST for table in ("sites", "groups")):
+        await player.ask("POST", SITES, player.site())
+        await player.ask("POST", GROUPS, player.group())
+    player.played.clear()
     for _ in range(sequences):
         for _ in range(LENGTH):
             await player.play()
