@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastapi import Response
 from starlette.requests import ClientDisconnect
@@ -20,13 +20,18 @@ from starlette.types import Receive, Scope, Send
 from api.cells import Cell, file_of
 from api.database import Database
 from api.formats import MEDIA_TYPES, Format
-from api.parquet import Parquet
 from api.sheets import Sheet
+
+if TYPE_CHECKING:
+    from api.parquet import Parquet
+
+_Made = TypeVar("_Made")
 
 STALL_SECONDS = 30.0
 """A client that takes nothing for so long is given up."""
-_BLOCK = 128 << 10
-"""Bytes of CSV that become one row group, or rows of a sheet."""
+_BLOCK = 1 << 20
+"""Bytes of CSV that become one row group, or rows of a sheet. Of each row group the writer keeps a
+description until the end: smaller ones would take more memory in all."""
 _CSV: dict[str, Any] = {"format": "csv"}
 # JSON has none of these characters, so COPY changes nothing in it.
 _VERBATIM: dict[str, Any] = {"format": "csv", "delimiter": "\x02", "quote": "\x01"}
@@ -76,10 +81,11 @@ class Export(Response):
             await self._database.stream(self._sql, self._values, body.write, **options)
         else:
             with TemporaryDirectory(prefix="assay-export-") as folder:
-                cells, path = self._cells, Path(folder) / "file"
-                maker = (
-                    Sheet(cells, path, self._sheet) if self._format == "xlsx" else Parquet(cells)
-                )
+                maker: Parquet | Sheet
+                if self._format == "parquet":
+                    maker = (await _in_thread(_parquet))(self._cells)
+                else:
+                    maker = Sheet(self._cells, Path(folder) / "file", self._sheet)
                 blocks = _Blocks(maker, body)
                 try:
                     await self._database.stream(self._sql, self._values, blocks.take, **_CSV)
@@ -92,6 +98,13 @@ class Export(Response):
 def media_type_of(format_: Format) -> str:
     parameters = "; charset=utf-8; header=present" if format_ == "csv" else ""
     return MEDIA_TYPES[format_] + parameters
+
+
+def _parquet() -> "type[Parquet]":
+    """Its library is 30 MB of memory, which only who exports Parquet pays."""
+    from api.parquet import Parquet  # noqa: PLC0415
+
+    return Parquet
 
 
 class _Body:
@@ -123,7 +136,7 @@ class _Body:
 class _Blocks:
     """Collects rows, which never end within a piece, until they are worth a thread."""
 
-    def __init__(self, maker: Parquet | Sheet, body: _Body) -> None:
+    def __init__(self, maker: "Parquet | Sheet", body: _Body) -> None:
         self._maker = maker
         self._body = body
         self._rows = bytearray()
@@ -146,7 +159,7 @@ class _Blocks:
             await self._body.write(piece)
 
 
-async def _in_thread(work: Callable[..., bytes], *values: object) -> bytes:
+async def _in_thread(work: Callable[..., _Made], *values: object) -> _Made:
     """To its end, also where the client goes away: what it works on is closed after that."""
     task = asyncio.create_task(asyncio.to_thread(work, *values))
     try:

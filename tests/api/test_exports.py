@@ -4,6 +4,8 @@ import asyncio
 import csv
 import io
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from typing import Any
@@ -23,6 +25,7 @@ from api.errors import Problem
 from api.formats import MEDIA_TYPES
 from api.parquet import arrow_type
 from tests.api.conftest import GEM, GEMS
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.anyio
 
@@ -99,6 +102,15 @@ async def test_parquet(reader: httpx.AsyncClient) -> None:
     assert first["sold_at"] == datetime(2020, 1, 2, 1, 4, 5, 123456, UTC)
     assert json.loads(first["colours"]) == ["red", "a,b"]
     assert (second["label"], second["facets"], second["extra"]) == ("", None, None)
+
+
+def test_only_who_exports_parquet_pays_for_it() -> None:
+    """Each library takes 10 to 30 MB of a server's memory; an export imports pyarrow itself."""
+    program = "import api.app, sys; print(*({'alembic', 'pyarrow'} & set(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert run.stdout.split() == []
 
 
 @pytest.mark.parametrize(
@@ -252,10 +264,7 @@ select n, repeat(md5(n::text), 30), now(), 'x' from generate_series(1, 20000) as
 """
 
 
-async def test_many_blocks_are_one_file(
-    reader: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(exports, "_BLOCK", 1_000_000)
+async def test_many_blocks_are_one_file(reader: httpx.AsyncClient, database: Database) -> None:
     database.execute(MANY)
     response = await reader.get("/api/v1/stones?format=parquet&fields=code")
     assert sorted(parquet.read_table(io.BytesIO(response.content))["code"].to_pylist()) == list(
