@@ -1,4 +1,4 @@
-"""Whether the client takes what an endpoint answers (RFC 9110, 12.5.1)."""
+"""What the client takes, and how much it likes it (RFC 9110, 12.5.1)."""
 
 from fastapi import Request
 from fastapi.routing import APIRoute
@@ -21,7 +21,8 @@ async def check_accept(request: Request) -> None:
     route = request.scope["route"]
     if isinstance(route, APIRoute) and route.include_in_schema:
         offered = _offered(route)
-        if not any(admits(asked, media_type) for media_type in offered):
+        accepted = ranges_of(asked)
+        if not any(weight_of(media_type, accepted) for media_type in offered):
             raise Problem(406, f"This answers {' or '.join(offered)}.")
 
 
@@ -35,19 +36,24 @@ def _offered(route: APIRoute) -> list[str]:
     return [_JSON, *sorted(types - {_JSON})]
 
 
-def admits(accept: str, media_type: str) -> bool:
-    """Whether the header admits a type: the most precise range that holds it decides."""
-    kind = media_type.partition("/")[0]
-    ranges: dict[str, bool] = {}
-    for part in accept.lower().split(","):
-        name, *parameters = (piece.strip() for piece in part.split(";"))
-        ranges[name] = not any(_is_zero(parameter) for parameter in parameters)
-    for name in (media_type, f"{kind}/*", "*/*"):
-        if name in ranges:
-            return ranges[name]
-    return False
+def ranges_of(accept: str) -> dict[str, float]:
+    """Each media range of the header with its weight."""
+    ranges: dict[str, float] = {}
+    for item in accept.lower().split(","):
+        range_, *parameters = (part.strip() for part in item.split(";"))
+        if range_:
+            weights = [p.removeprefix("q=") for p in parameters if p.startswith("q=")]
+            ranges[range_] = _number(weights[0]) if weights else 1
+    return ranges
 
 
-def _is_zero(parameter: str) -> bool:
-    name, _, value = parameter.partition("=")
-    return name.strip() == "q" and value.strip().rstrip("0") in ("", "0.")
+def weight_of(media_type: str, accepted: dict[str, float]) -> float:
+    """The weight of the most precise range that holds a type; 0 where it is not admitted."""
+    of_its_kind = f"{media_type.partition('/')[0]}/*"
+    return next((accepted[r] for r in (media_type, of_its_kind, "*/*") if r in accepted), 0)
+
+
+def _number(weight: str) -> float:
+    # what is no number from 0 to 1 is not there
+    digits = weight.replace(".", "", 1)
+    return min(float(weight), 1) if digits.isascii() and digits.isdecimal() else 1

@@ -34,6 +34,7 @@ from api.cors import Cors
 from api.database import Database
 from api.envelope import Envelope
 from api.errors import SCHEMA, documented, problem_of, respond
+from api.exports import Running
 from api.forms import remove_left_over
 from api.limits import Limits
 from api.metrics import Metrics
@@ -105,6 +106,7 @@ def create_app(
     app.state.builder = builder
     app.state.tokens = tokens
     app.state.limits = Limits(settings)
+    app.state.running_exports = Running()
     app.state.settings = settings
     app.state.password_turns = asyncio.Semaphore(THREADS)
     for router in (

@@ -34,8 +34,6 @@ LOCK_SECONDS = 5.0
 CONNECT_SECONDS = 5.0
 # The server's own timeout comes first; this one is for a server that is stopped, not slow.
 COMMAND_SECONDS = 15.0
-MAX_EXPORTS = 2
-EXPORT_SECONDS = 600.0
 SERVER_SETTINGS = {
     "application_name": "assay api",
     # Made by a migration: it may change rows, but no table.
@@ -75,7 +73,6 @@ class Database:
         read_only = {"default_transaction_read_only": "on"}
         self._readers = _pool(url, max_readers, server_settings | read_only)
         self._writers = _pool(url, max_writers, server_settings)
-        self._exports = asyncio.Semaphore(MAX_EXPORTS)
         self._writers_of_table: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(MAX_WRITERS_OF_TABLE)
         )
@@ -108,26 +105,26 @@ class Database:
         sql: str,
         values: tuple[object, ...],
         output: Callable[[bytes], Coroutine[Any, Any, None]],
+        seconds: float,
         **options: Any,  # noqa: ANN401 - asyncpg's, of `copy_from_query`
     ) -> None:
         """Give the rows of one SELECT to `output` as COPY writes them; no piece ends within a row.
 
-        PostgreSQL waits while `output` does. Whatever that raises ends the statement and is raised.
+        PostgreSQL waits while `output` does, and all of it may take so many seconds. Whatever
+        `output` raises ends the statement and is raised.
         """
-        if self._exports.locked():
-            headers = {"Retry-After": "10"}
-            raise Problem(503, "Enough files are being made: try again soon.", headers=headers)
         try:
-            async with self._exports, AsyncExitStack() as stack:
+            async with AsyncExitStack() as stack:
                 connection = await _connect(stack, self._readers)
                 await stack.enter_async_context(
                     connection.raw_connection.transaction(readonly=True)
                 )
-                timeout = f"{EXPORT_SECONDS:.0f}s"
                 await connection.raw_connection.execute(
-                    f"set local statement_timeout = '{timeout}'"
+                    f"set local statement_timeout = '{seconds:.0f}s'"
                 )
-                await _copy(connection.raw_connection, sql, values, output, options)
+                await connection.raw_connection.copy_from_query(
+                    sql, *values, output=output, timeout=seconds, **options
+                )
         except (OSError, asyncpg.InterfaceError) as error:
             # likewise; also when the connection is cut, which the transaction finds at its end
             _log.warning("an export lost the database: %r", error)
@@ -227,21 +224,6 @@ async def _answer(
 ) -> list[asyncpg.Record]:
     try:
         return await connection.fetch(sql, *values)
-    except TimeoutError:
-        raise Problem(504) from None
-
-
-async def _copy(
-    connection: "asyncpg.Connection[asyncpg.Record]",
-    sql: str,
-    values: tuple[object, ...],
-    output: Callable[[bytes], Coroutine[Any, Any, None]],
-    options: dict[str, Any],
-) -> None:
-    try:
-        await connection.copy_from_query(
-            sql, *values, output=output, timeout=EXPORT_SECONDS, **options
-        )
     except TimeoutError:
         raise Problem(504) from None
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 from starlette.requests import Request
 
+from api.accept import ranges_of, weight_of
 from api.cursor import refuse
 from api.errors import Problem
 
@@ -35,33 +36,10 @@ def negotiate(request: Request, asked: str | None) -> Format:
             if name == asked:
                 return name
         refuse("format", f"The format is one of {', '.join(MEDIA_TYPES)}.")
-    accepted = _ranges(",".join(request.headers.getlist("accept")))
+    accepted = ranges_of(",".join(request.headers.getlist("accept")))
     if not accepted:
         return "json"
-    best = max(MEDIA_TYPES, key=lambda name: _liking(MEDIA_TYPES[name], accepted))
-    if not _liking(MEDIA_TYPES[best], accepted):
+    best = max(MEDIA_TYPES, key=lambda name: weight_of(MEDIA_TYPES[name], accepted))
+    if not weight_of(MEDIA_TYPES[best], accepted):
         raise Problem(406)
     return best
-
-
-def _ranges(accept: str) -> dict[str, float]:
-    """Each media range with its weight."""
-    ranges: dict[str, float] = {}
-    for item in accept.lower().split(","):
-        range_, *parameters = (part.strip() for part in item.split(";"))
-        if range_:
-            weights = [p.removeprefix("q=") for p in parameters if p.startswith("q=")]
-            ranges[range_] = _weight(weights[0]) if weights else 1
-    return ranges
-
-
-def _weight(text: str) -> float:
-    # what is no number from 0 to 1 is not there
-    digits = text.replace(".", "", 1)
-    return min(float(text), 1) if digits.isascii() and digits.isdecimal() else 1
-
-
-def _liking(media_type: str, accepted: dict[str, float]) -> float:
-    """The weight of the most specific range that has it."""
-    of_its_kind = f"{media_type.partition('/')[0]}/*"
-    return next((accepted[r] for r in (media_type, of_its_kind, "*/*") if r in accepted), 0)

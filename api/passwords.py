@@ -4,6 +4,8 @@ import asyncio
 import logging
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from ctypes import CDLL
 from functools import cache
 from importlib.resources import files
 from typing import cast
@@ -30,6 +32,9 @@ _CONTEXT = CryptContext(
 # Each hash takes 19 MiB: the number of threads bounds what many logins at once cost.
 THREADS = 4
 _HASHING = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="password")
+_M_MMAP_THRESHOLD = -3
+"""Of glibc's malloc.h: what is as large is given back when it is freed."""
+_LARGE = 1 << 20
 _log = logging.getLogger(__name__)
 
 
@@ -79,8 +84,15 @@ def normal_password(password: str) -> str:
 
 def warm_up() -> None:
     """Make the hash that `dummy_verify` uses: else the first unknown user takes twice the time."""
+    _keep_no_freed_memory()
     _CONTEXT.dummy_verify()
     _common()
+
+
+def _keep_no_freed_memory() -> None:
+    """Where the C library is glibc: it would keep the 19 MiB of a hash, for each thread anew."""
+    with suppress(AttributeError):
+        CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 def _verify(password: str, stored: str | None) -> tuple[bool, str | None]:

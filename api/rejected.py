@@ -94,6 +94,7 @@ def router_of(catalog: Catalog, reports: Reports) -> Router:
         take(request, "exports", str(caller.user_id))
         return Export(
             database,
+            caller,
             f"rejected-{load_id}",
             all_rejected(source),
             (load_id, reports.rules),

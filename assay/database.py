@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import psycopg
-from alembic import command
-from alembic.config import Config
 from psycopg.pq import Conninfo
 from sqlalchemy import create_engine
 
@@ -63,6 +61,10 @@ def libpq_environment(url: str) -> dict[str, str]:
 
 def upgrade(url: str, catalog: Catalog) -> None:
     """Bring the platform tables up to date and make each declared raw table; harmless to repeat."""
+    # 10 MB of memory, of which the API, which also imports this module, has no use
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     # A connection of our own making: SQLAlchemy would take the URL of a unix socket apart.

@@ -13,6 +13,7 @@ from bench.steps import (
     Steps,
     measure_api,
     measure_assay,
+    measure_exports,
     measure_from_nothing,
     measure_peers,
     measure_uploads,
@@ -57,12 +58,13 @@ def main() -> int:
         print(f"{rows:,} rows, {large.stat().st_size / 1e6:.0f} MB", flush=True)
         steps |= measure_assay(project, large, rows, arguments.rounds)
         steps |= measure_uploads(project)
+        steps |= measure_exports(project, rows)
         requests = measure_api(project, peer_rows)
         steps |= measure_peers(project, small, peer_rows, factor, arguments.rounds)
         with temporary_project() as fresh:
             steps |= measure_from_nothing(fresh, small, peer_rows)
 
-    ratios = [*compare(steps), *compare_requests(requests)]
+    ratios = [*compare(steps), *compare_exports(steps), *compare_requests(requests)]
     print()
     print_steps(list(steps.values()))
     print()
@@ -101,6 +103,25 @@ def compare(steps: Steps) -> list[Ratio]:
         Ratio("dlt scaled / load + build", best["dlt scaled"] / assay, at_least=3),
         Ratio("ORM / load + build from nothing, same rows", best["orm"] / best["from nothing"]),
         Ratio("dlt / load + build from nothing, same rows", best["dlt"] / best["from nothing"]),
+    ]
+
+
+def compare_exports(steps: Steps) -> list[Ratio]:
+    return [
+        ratio
+        for name in ("csv", "ndjson", "parquet")
+        for ratio in (
+            Ratio(
+                f"export as {name}: first byte, seconds",
+                steps[f"export {name} first"].best,
+                at_most=0.5,
+            ),
+            Ratio(
+                f"export as {name}: peak memory of the API process, MB",
+                steps[f"export {name}"].peak,
+                at_most=200,
+            ),
+        )
     ]
 
 

@@ -114,6 +114,19 @@ def measure_api(project: Project, rows: int) -> Steps:
     }
 
 
+def measure_exports(project: Project, rows: int) -> Steps:
+    """A file of so many rows in each format that is sent while it is made."""
+    say("exports")
+    run = project.python("bench.export", str(rows))
+    measured: dict[str, tuple[float, float, float]] = json.loads(run.output.splitlines()[-1])
+    steps = {}
+    for name, (first, seconds, megabytes) in measured.items():
+        note = "peak of the API process"
+        steps[f"export {name}"] = Step(f"export as {name}", [seconds], [megabytes], note)
+        steps[f"export {name} first"] = Step("  its first byte", [first])
+    return steps
+
+
 def load_few(project: Project, rows: int) -> list[float]:
     """Load and build a small file, new each time, into a table of so many rows."""
     manifest = project.folder / "target" / "manifest.json"

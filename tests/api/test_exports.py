@@ -4,7 +4,11 @@ import asyncio
 import csv
 import io
 import json
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -18,11 +22,12 @@ from pyarrow import parquet
 from starlette.types import Message
 
 from api import exports, sheets
-from api.database import MAX_EXPORTS
 from api.errors import Problem
+from api.exports import MAX_EXPORTS
 from api.formats import MEDIA_TYPES
 from api.parquet import arrow_type
-from tests.api.conftest import GEM, GEMS
+from tests.api.conftest import GEM, GEMS, Clients
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.anyio
 
@@ -99,6 +104,15 @@ async def test_parquet(reader: httpx.AsyncClient) -> None:
     assert first["sold_at"] == datetime(2020, 1, 2, 1, 4, 5, 123456, UTC)
     assert json.loads(first["colours"]) == ["red", "a,b"]
     assert (second["label"], second["facets"], second["extra"]) == ("", None, None)
+
+
+def test_only_who_exports_parquet_pays_for_it() -> None:
+    """Each library takes 10 to 30 MB of a server's memory; an export imports pyarrow itself."""
+    program = "import api.app, sys; print(*({'alembic', 'pyarrow'} & set(sys.modules)))"
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    assert run.stdout.split() == []
 
 
 @pytest.mark.parametrize(
@@ -252,10 +266,7 @@ select n, repeat(md5(n::text), 30), now(), 'x' from generate_series(1, 20000) as
 """
 
 
-async def test_many_blocks_are_one_file(
-    reader: httpx.AsyncClient, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(exports, "_BLOCK", 1_000_000)
+async def test_many_blocks_are_one_file(reader: httpx.AsyncClient, database: Database) -> None:
     database.execute(MANY)
     response = await reader.get("/api/v1/stones?format=parquet&fields=code")
     assert sorted(parquet.read_table(io.BytesIO(response.content))["code"].to_pylist()) == list(
@@ -342,8 +353,9 @@ def many(database: Database) -> Iterator[None]:
 
 @pytest.mark.usefixtures("many")
 async def test_who_goes_away_frees_the_connection(
-    app: FastAPI, database: Database, token: str
+    app: FastAPI, reader: httpx.AsyncClient, database: Database, token: str
 ) -> None:
+    """And the place."""
     client = Client(app, token, "format=csv")
     await client.has_begun.wait()
     assert busy(database) == 1
@@ -351,6 +363,7 @@ async def test_who_goes_away_frees_the_connection(
     await client.task
     await until_idle(database)
     assert client.messages[-1]["more_body"] is True
+    assert (await reader.get("/api/v1/stones?format=csv")).status_code == 200
 
 
 @pytest.mark.usefixtures("many")
@@ -365,22 +378,89 @@ async def test_who_stops_reading_is_given_up(
 
 
 @pytest.mark.usefixtures("many")
-async def test_only_so_many_at_once(
-    app: FastAPI, reader: httpx.AsyncClient, database: Database, token: str
+@pytest.mark.parametrize("format_", ["csv", "ndjson", "parquet", "xlsx"])
+async def test_a_place_is_held_to_the_last_byte(
+    app: FastAPI, clients: Clients, database: Database, format_: str
 ) -> None:
-    clients = [Client(app, token, "format=csv") for _ in range(MAX_EXPORTS)]
-    for client in clients:
+    """Also of a workbook, all rows of which are read before its first byte is sent."""
+    tokens = [c.headers["authorization"] for c in (clients.reader, clients.editor)]
+    assert len(tokens) == MAX_EXPORTS
+    running = [Client(app, token, f"format={format_}") for token in tokens]
+    for client in running:
         await client.has_begun.wait()
-    refused = await reader.get("/api/v1/stones?format=parquet")
+    refused = await clients.admin.get("/api/v1/stones?format=csv")
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "10")
-    assert (await reader.get("/api/v1/stones")).status_code == 200
-    for client in clients:
+    assert (await clients.admin.get("/api/v1/stones")).status_code == 200
+    for client in running:
         client.takes_more.set()
-    for client in clients:
+    for client in running:
         await client.task
         assert client.messages[-1]["more_body"] is False
-    assert (await reader.get("/api/v1/stones?format=ndjson")).status_code == 200
+    assert (await clients.admin.get("/api/v1/stones?format=csv")).status_code == 200
     await until_idle(database)
+
+
+@pytest.mark.usefixtures("many")
+async def test_each_user_exports_one_file_at_once(
+    app: FastAPI, clients: Clients, token: str
+) -> None:
+    client = Client(app, token, "format=csv")
+    await client.has_begun.wait()
+    refused = await clients.reader.get(f"{GEMS}?format=parquet")
+    assert (refused.status_code, refused.headers["retry-after"]) == (429, "10")
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert "for you" in refused.json()["detail"]
+    assert (await clients.editor.get(f"{GEMS}?format=parquet")).status_code == 200
+    client.takes_more.set()
+    await client.task
+    assert (await clients.reader.get(f"{GEMS}?format=parquet")).status_code == 200
+
+
+@pytest.mark.usefixtures("many")
+async def test_a_place_is_held_while_a_thread_works_for_who_has_gone(
+    app: FastAPI, reader: httpx.AsyncClient, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works, may_end = threading.Event(), threading.Event()
+
+    def take(_sheet: sheets.Sheet, _block: bytes) -> bytes:
+        works.set()
+        may_end.wait()
+        return b""
+
+    monkeypatch.setattr(sheets.Sheet, "take", take)
+    client = Client(app, token, "format=xlsx")
+    try:
+        await asyncio.to_thread(works.wait)
+        client.has_gone.set()
+        assert (await reader.get(f"{GEMS}?format=csv")).status_code == 429
+    finally:
+        may_end.set()
+    await client.task
+    assert (await reader.get(f"{GEMS}?format=csv")).status_code == 200
+
+
+async def test_a_file_that_takes_too_long_is_given_up(
+    app: FastAPI, reader: httpx.AsyncClient, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when PostgreSQL has long given its rows; the place is free again."""
+    monkeypatch.setattr(exports, "EXPORT_SECONDS", 0.5)
+    client = Client(app, token, "format=xlsx")
+    with suppress(Problem):  # after the first byte
+        async with asyncio.timeout(10):
+            await client.task
+    end = {"type": "http.response.body", "body": b"", "more_body": False}
+    assert end not in client.messages
+    monkeypatch.undo()
+    assert (await reader.get("/api/v1/stones?format=csv")).status_code == 200
+
+
+async def test_a_file_that_takes_too_long_to_begin(
+    reader: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exports, "EXPORT_SECONDS", 0)
+    refused = await reader.get(f"{GEMS}?format=xlsx")
+    assert (refused.status_code, refused.json()["title"]) == (504, "Gateway Timeout")
+    assert "ask for fewer rows" in refused.json()["detail"]
 
 
 @pytest.mark.usefixtures("many")
