@@ -100,6 +100,8 @@ class Entity:
     """Columns of text whose words have an index."""
     is_restricted: bool = False
     """Only for people whose scopes name it."""
+    sample: str | None = None
+    """Path, from the project's root, of rows to begin with, where no source has any."""
     links: tuple[Link, ...] = ()
     linked_in: tuple["Entity", ...] = ()
     """Those whose rows are links of its rows, and go with them."""
@@ -252,6 +254,7 @@ def _entity(
         source_tables=_ancestors(node, nodes, sources),
         search=tuple(meta.get("search", ())),
         is_restricted=meta.get("api", {}).get("restricted", False),
+        sample=meta.get("api", {}).get("sample"),
     )
 
 

@@ -1,5 +1,6 @@
 """The `assay` command: what people type. Each command is a few calls into the parts."""
 
+import asyncio
 import os
 import secrets
 import socket
@@ -112,8 +113,11 @@ def up(
         _check_port(settings)
     url, catalog = _prepare(settings)
     admin, new_password = _first_admin(settings, url)
-    results = _load(url, catalog, files or _samples(settings, url, catalog), source, force=False)
+    samples = [] if files else _samples(settings, url, catalog)
+    results = _load(url, catalog, files or samples, source, force=False)
     waiting = _build(settings, url)
+    if samples:
+        _write_samples(url, settings, catalog)
     _document(settings, url)
     report.print_results(console, results)
     report.print_loads(console, url, catalog, {r.load_id for r in results} | waiting)
@@ -275,11 +279,19 @@ def _check_port(settings: Settings) -> None:
 
 
 def _samples(settings: Settings, url: str, catalog: Catalog) -> list[Path]:
-    """The bundled samples, for a database that has no loads; nothing for any other."""
+    """The bundled samples, for a database that nobody wrote to; nothing for any other."""
     with psycopg.connect(url) as connection:
-        if connection.execute("select from raw.loads where state = 'loaded' limit 1").rowcount:
+        loads = "select from raw.loads where state = 'loaded' limit 1"
+        edits = "select from journal.edits limit 1"
+        if any(connection.execute(query).rowcount for query in (loads, edits)):
             return []
     return [settings.project / s.sample for s in catalog.source_tables.values() if s.sample]
+
+
+def _write_samples(url: str, settings: Settings, catalog: Catalog) -> None:
+    from api.samples import write_samples  # noqa: PLC0415 - loads do without the API
+
+    asyncio.run(write_samples(url, settings.project, catalog))
 
 
 def _load(

@@ -198,3 +198,16 @@
         ) }}
     {%- endif -%}
 {%- endmacro %}
+
+{#- Whoever deletes a row looks for those that refer to it: each such column leads an index. -#}
+{% macro add_missing_indexes(contract, relation) -%}
+    {%- for column in references_of(contract) if not query("
+        select exists (
+            select from pg_catalog.pg_index
+            inner join pg_catalog.pg_attribute on attrelid = indrelid and attnum = indkey[0]
+            where indrelid = '" ~ relation ~ "'::regclass and attname = '" ~ column ~ "'
+        )
+    ")[0][0] -%}
+        {%- do execute_sql('create index on ' ~ relation ~ ' (' ~ column ~ ')') -%}
+    {%- endfor -%}
+{%- endmacro %}

@@ -42,6 +42,7 @@
         {%- do drop_outdated_constraints(contract, relation) -%}
     {%- endif -%}
     {%- do add_missing_constraints(contract, relation, is_new) -%}
+    {%- do add_missing_indexes(contract, relation) -%}
     {%- do define_search_index(contract, relation) -%}
     {%- do define_triggers(contract, relation) -%}
     {%- do define_versions(contract) -%}
