@@ -128,7 +128,7 @@ def compare_exports(steps: Steps) -> list[Ratio]:
 def compare_requests(requests: Steps) -> list[Ratio]:
     """Of the API's throughput to that of its peers."""
     best = {name: step.best for name, step in requests.items()}
-    return [
+    peers = [
         Ratio(
             f"{title}: assay / {peer}", best[f"{peer} {name}"] / best[f"assay {name}"], None, least
         )
@@ -140,6 +140,8 @@ def compare_requests(requests: Steps) -> list[Ratio]:
             ("GET a list of 50", "list", "fastcrud", 8),
         )
     ]
+    expanded = best["assay expanded"] / best["assay sites"]
+    return [*peers, Ratio("GET 100 sites: seconds with their groups / without", expanded)]
 
 
 if __name__ == "__main__":

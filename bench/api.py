@@ -34,6 +34,10 @@ def main(folder: Path, url: str, rows: int) -> None:
     file = folder / "api.csv"
     generate.write(file, rows)
     measured: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    related = {
+        "sites": "/api/v1/sites?limit=100",
+        "expanded": "/api/v1/sites?limit=100&expand=groups",
+    }
     numbers = count(rows)
     with serving(folder, file) as client, peers(folder, url) as ports:
         token = client.headers["Authorization"].removeprefix("Bearer ")
@@ -44,7 +48,11 @@ def main(folder: Path, url: str, rows: int) -> None:
             "assay": (client.base_url.port, ours),
             **{name: (port, "/metabolites") for name, port in ports.items()},
         }
+        fill_groups(client)
         for _ in range(ROUNDS):
+            for name, path in related.items():
+                gets = [request("GET", path, token)] * LISTS
+                measured["assay"][name].append(seconds(client.base_url.port, gets) / LISTS)
             for name, (port, path) in servers.items():
                 times = measured[name]
                 gets = [request("GET", f"{path}/{key}", token) for key in keys]
@@ -103,6 +111,24 @@ def wait_until_open(port: int) -> None:
         else:
             return
     raise RuntimeError("a peer did not start")
+
+
+def fill_groups(client: httpx.Client) -> None:
+    """A hundred sites, each in three of twenty groups."""
+    groups = [{"name": f"Group {n}", "type": "group1"} for n in range(20)]
+    made = client.post("/api/v1/groups", json=groups).raise_for_status().json()["items"]
+    sites = [
+        {
+            "name": f"Site {n}",
+            "country": "italy",
+            "installation_date": "2021-01-02",
+            "max_power_megawatt": 12.5,
+            "min_power_megawatt": 0.5,
+            "group_ids": [made[(n + step) % 20]["id"] for step in (0, 3, 7)],
+        }
+        for n in range(100)
+    ]
+    client.post("/api/v1/sites", json=sites).raise_for_status()
 
 
 def sample_of_keys(url: str) -> list[str]:

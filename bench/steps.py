@@ -18,7 +18,15 @@ _PEERS = {
     "orm": ("pydantic + SQLAlchemy ORM", "bench.orm", "metabolites"),
     "dlt": ("dlt", "bench.dlt_pipeline", "bench.metabolites"),
 }
-_REQUESTS = {"key": "GET by key", "list": "GET a list of 50", "post": "POST a row"}
+_REQUESTS = {
+    "key": "GET by key",
+    "list": "GET a list of 50",
+    "post": "POST a row",
+    "sites": "GET a list of 100 sites",
+    "expanded": "GET them with their groups",
+}
+_ONE = ("--select", "+metabolites")
+"""Of the datasets: the peers have no other."""
 _FEW, _FEW_ROUNDS = 1_000, 5
 _NO_START_UP = "load_file() and dbt's execution_time of the model"
 _LONG_ROUNDS = 2
@@ -30,7 +38,7 @@ def prepare(project: Project) -> Steps:
     say("assay db upgrade, assay build of an empty database")
     project.assay("db", "upgrade")
     project.keep_as_template()
-    first, again = project.assay("build"), project.assay("build")
+    first, again = project.assay("build", *_ONE), project.assay("build", *_ONE)
     note = f"what every build takes; the first one {first.seconds:.2f}"
     return {"idle": Step("assay build, no load", [again.seconds], [again.peak_megabytes], note)}
 
@@ -55,7 +63,7 @@ def measure_assay(project: Project, file: Path, rows: int, rounds: int) -> Steps
         if number > _LONG_ROUNDS:
             continue
         say(f"round {number} of {rounds}: build, INSERT ... SELECT")
-        build = project.assay("build")
+        build = project.assay("build", *_ONE)
         seconds["build"].append(build.seconds)
         peaks["build"].append(build.peak_megabytes)
         elapsed, model = project.dbt_seconds(_MODEL)
@@ -68,7 +76,7 @@ def measure_assay(project: Project, file: Path, rows: int, rounds: int) -> Steps
         if number == _LONG_ROUNDS:
             seconds["into many"] = load_few(project, rows)
     project.reset()
-    project.assay("build")
+    project.assay("build", *_ONE)
     seconds["into none"] = load_few(project, 0)
     return {
         "copy": Step("floor: COPY", seconds["copy"]),
@@ -136,7 +144,7 @@ def load_few(project: Project, rows: int) -> list[float]:
         say(f"{_FEW:,} rows into {rows:,}")
         generate.write(file, _FEW, first=rows + number * _FEW)
         alone = project.python("bench.loader", project.url, manifest, file)
-        project.assay("build", "--select", "metabolites")
+        project.assay("build", *_ONE)
         seconds.append(float(alone.output) + project.dbt_seconds(_MODEL)[1])
     check(project.url, "curated.metabolites", rows + _FEW_ROUNDS * _FEW)
     return seconds
@@ -169,7 +177,7 @@ def measure_peers(project: Project, file: Path, rows: int, factor: float, rounds
 def measure_from_nothing(project: Project, file: Path, rows: int) -> Steps:
     """Load and build in a project that has no server yet."""
     say("assay from nothing")
-    load, build = project.assay("load", file), project.assay("build")
+    load, build = project.assay("load", file), project.assay("build", *_ONE)
     check(project.url, "curated.metabolites", rows)
     step = Step(
         f"assay load + build, {rows:,} rows",

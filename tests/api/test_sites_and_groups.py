@@ -430,10 +430,24 @@ async def test_a_group_goes_while_a_site_comes_in(editor: httpx.AsyncClient) -> 
 # ---------- reading
 
 
-async def test_a_list_shows_links_and_their_rows(editor: httpx.AsyncClient) -> None:
+async def test_a_list_shows_links_and_their_rows(
+    served: Served, editor: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By one query, beside that for the user."""
     site = await made_site(editor)
     groups = [await made_group(editor, site_ids=[site]) for _ in range(2)]
-    listed = await editor.get(SITES, params={"id": site, "expand": "groups"})
+    sent: list[str] = []
+    database = served.app.state.database
+    fetch = database.fetch
+
+    async def recorded(sql: str, *values: object) -> list[Any]:
+        sent.append(sql)
+        return list(await fetch(sql, *values))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "fetch", recorded)
+        listed = await editor.get(SITES, params={"id": site, "expand": "groups"})
+    assert len([sql for sql in sent if "curated" in sql]) == 1
     (item,) = listed.json()["items"]
     assert item["group_ids"] == groups
     assert [group["id"] for group in item["_expanded"]["groups"]] == groups

@@ -73,7 +73,7 @@ def test_dataset_of_sql_and_yaml(project: Project) -> None:
 
 
 # Words of the project's datasets that are also words of the platform or of SQL.
-KEPT = {"repairs", "updated_at", "updated_by"}
+KEPT = {"repairs", "updated_at", "updated_by", "name", "type"}
 
 
 def names_of_datasets(project: Path) -> set[str]:
@@ -91,24 +91,30 @@ def test_renamed_project_works_the_same(project: Project) -> None:
     names = names_of_datasets(project.folder)
     assert {"metabolites", "feature", "inchi_or_cas", "laboratory"} <= names
     longest_first = "|".join(sorted(names, key=len, reverse=True))
-    # `is_cas_number` is a function, and text such as `Features` is what stands in files
-    name = re.compile(rf"(?<![a-z0-9-])(?<!is_)({longest_first})(?![a-z0-9-])")
+    # `is_cas_number` is a function, `load_id` the platform's, and text such as `Features` is what
+    # stands in files
+    name = re.compile(rf"(?<![a-z0-9-])(?<!is_)(?<!load_)({longest_first})(?![a-z0-9-])")
     models = project.folder / "dbt_project" / "models"
     for file in [path for path in models.rglob("*") if path.is_file()]:
         file.write_text(name.sub(r"zz_\1", file.read_text()))
     for path in sorted(models.rglob("*"), key=lambda path: len(path.parts), reverse=True):
         path.rename(path.with_name(name.sub(r"zz_\1", path.name)))
     (project.folder / "data").rename(project.folder / "files")
-    shutil.copytree(project.folder / "files/metabolites", project.folder / "data/zz_metabolites")
-    (project.folder / "data/zz_metabolites/metabolites.csv").rename(
-        project.folder / "data/zz_metabolites/zz_metabolites.csv"
-    )
+    for path in (path for path in (project.folder / "files").rglob("*") if path.is_file()):
+        renamed = (
+            project.folder / "data" / name.sub(r"zz_\1", str(path.relative_to(path.parents[1])))
+        )
+        renamed.parent.mkdir(parents=True, exist_ok=True)
+        # headers in small letters are names of columns too
+        renamed.write_text(name.sub(r"zz_\1", path.read_text()))
     done = project.assay("up", "--no-serve")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "zz_inchi_or_cas" in done.stdout
     with project.serve() as client:
         page = client.get("/api/v1/zz_metabolites").json()
         assert page["items"][0]["zz_feature"]
+        (group, *_) = client.get("/api/v1/zz_groups?expand=zz_sites").json()["items"]
+        assert [site["zz_id"] for site in group["_expanded"]["zz_sites"]] == group["zz_site_ids"]
 
 
 def test_no_python_names_a_dataset() -> None:

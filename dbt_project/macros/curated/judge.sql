@@ -122,14 +122,14 @@
         ) -%}
         {%- do execute_sql('drop table doubted') -%}
     {%- endif -%}
-    {%- do doubt_references(contract, relation, staged) -%}
+    {%- do doubt_references(contract, staged) -%}
     {#- rows of new keys are written before the others are changed -#}
     {%- do doubt_queries(contract, relation, '(select * from ' ~ staged ~ ' where _is_new)') -%}
     {%- do doubt_queries(contract, relation, staged) -%}
 {%- endmacro %}
 
 {#- Rows that refer to what is not there. -#}
-{% macro doubt_references(contract, relation, staged) -%}
+{% macro doubt_references(contract, staged) -%}
     {%- for rule in contract_rules(contract) if rule.kind == 'reference' -%}
         {%- set column = rule.columns[0] -%}
         {%- set target = references_of(contract)[column] -%}
@@ -140,12 +140,10 @@
             where
                 " ~ column ~ " is not null
                 and not exists (
-                    select from " ~ (relation if target.name == contract.name else table_of(target))
-                    ~ " as target where target." ~ key_of(target)[0] ~ " = staged." ~ column ~ "
-                )"
-            ~ (" and " ~ column ~ " not in (select " ~ key_of(contract)[0] ~ " from " ~ staged ~ ")"
-                if target.name == contract.name)
-        ) -%}
+                    select from " ~ table_of(target) ~ " as target
+                    where target." ~ key_of(target)[0] ~ " = staged." ~ column ~ "
+                )
+        ") -%}
     {%- endfor -%}
 {%- endmacro %}
 

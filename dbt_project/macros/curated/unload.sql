@@ -88,7 +88,7 @@
         left join before on before._key = undone.key
     ") -%}
     {#- what others refer to stays -#}
-    {%- for other in curated_models() -%}
+    {%- for other in curated_models() if columns_of(table_of(other)) -%}
         {%- for column, target in references_of(other).items() if target.name == contract.name -%}
             {%- do execute_sql("
                 delete from " ~ staged ~ "
