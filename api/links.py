@@ -67,8 +67,8 @@ def _add_routes(router: Router, resource: Resource, link: Link) -> None:
             methods=[method],
             status_code=204,
             name=f"{method.lower()}_{link.name}",
-            summary=f"Link, in {link.name}",
-            description="Also where it is linked already.",
+            summary="Link a row with another",
+            description="Also where they are linked already.",
             openapi_extra=parameters,
             responses={204: {"description": "They are linked."}, **statuses},
         )
@@ -77,7 +77,7 @@ def _add_routes(router: Router, resource: Resource, link: Link) -> None:
         path,
         status_code=204,
         name=f"delete_{link.name}",
-        summary=f"Unlink, in {link.name}",
+        summary="Unlink a row from another",
         openapi_extra=parameters,
         responses={204: {"description": "They are linked no longer."}, **statuses},
     )

@@ -8,6 +8,7 @@ import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
@@ -19,8 +20,9 @@ from starlette.routing import BaseRoute
 
 from api.app import create_app
 from api.errors import TITLES, Problem
+from assay.catalog import Catalog, Link
 from assay.settings import Settings
-from tests.api.conftest import CATALOG, MANIFEST, SECRET
+from tests.api.conftest import CATALOG, MANIFEST, SECRET, column
 from tests.conftest import ROOT
 
 Document = dict[str, Any]
@@ -80,8 +82,18 @@ def application() -> tuple[Document, list[BaseRoute]]:
             database_url=SecretStr("postgresql://"),
             assay_secret=SecretStr(SECRET),
         )
-        app = create_app(settings, CATALOG)
+        app = create_app(settings, linked())
         return app.openapi(), app.routes
+
+
+def linked() -> Catalog:
+    """The invented datasets, of which the one has a link to another."""
+    near = column("near", "uuid", references=DATASET)
+    far = column("far", "text", references="mines")
+    through = replace(CATALOG.entities["mines"], name="links", path=None, columns=(near, far))
+    link = Link("<link>", "<link>", through, near, far)
+    entity = replace(CATALOG.entities[DATASET], links=(link,))
+    return replace(CATALOG, entities={**CATALOG.entities, DATASET: entity})
 
 
 def operations(document: Document) -> Iterator[tuple[str, str, Document]]:
