@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from api.accept import check_accept
+from api.database import database_of
 
 Steps = dict[Any, tuple[str | None, list[tuple[str, Any]]]]
 """By what is called, in this order: its parameter for the request, and for what which call gave."""
@@ -46,7 +47,11 @@ class Route(APIRoute):
             response: Response = given[self.endpoint]
             return response
 
-        return handle
+        async def read(request: Request) -> Response:
+            async with (await database_of(request)).reading():
+                return await handle(request)
+
+        return read if self.methods == {"GET"} else handle
 
 
 class Router(APIRouter):
@@ -57,8 +62,12 @@ class Router(APIRouter):
     """
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - those of FastAPI
-        dependencies = [Depends(check_accept)]
-        super().__init__(**{"route_class": Route, "dependencies": dependencies, **options})
+        own = {
+            "route_class": Route,
+            "dependencies": [Depends(check_accept)],
+            "redirect_slashes": False,
+        }
+        super().__init__(**{**own, **options})
 
     @classmethod
     def joined(cls, *parts: "Router") -> "Router":
@@ -70,10 +79,13 @@ class Router(APIRouter):
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if not self.prefix:
             return super().matches(scope)
-        # FastAPI looks for the route anew when it is asked to answer: once is enough.
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         is_below = path == self.prefix or path.startswith(f"{self.prefix}/")
         return (Match.FULL if is_below else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # What FastAPI adds where a router is included is documentation only: `self` has the rest.
+        await self.app(scope, receive, send)
 
 
 def _is_plain(dependant: Dependant) -> bool:
