@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from api.audit import audit
@@ -26,6 +26,7 @@ from api.people import (
 )
 from api.refresh import new_code
 from api.registration import CODE_LIFETIME
+from api.router import Router
 from api.schemas import type_adapter
 from api.security import Admin, Subject
 from api.throttle import unlock
@@ -69,8 +70,8 @@ async def _asked_id(request: Request, _subject: Subject) -> UUID:
 UserId = Annotated[UUID, Depends(_asked_id)]
 
 
-def router_of(scopes: Scopes) -> APIRouter:
-    router = APIRouter(prefix=PREFIX, tags=["Users"])
+def router_of(scopes: Scopes) -> Router:
+    router = Router(prefix=PREFIX, tags=["Users"])
     of_id = {"parameters": [_PARAMETER]}
 
     async def asked_change(

@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -28,7 +29,6 @@ from api import (
     templates,
     uploads,
 )
-from api.accept import check_accept
 from api.builds import Builder
 from api.cors import Cors
 from api.database import Database
@@ -41,6 +41,7 @@ from api.metrics import Metrics
 from api.passwords import THREADS, warm_up
 from api.people import Scopes
 from api.resource import Resource
+from api.router import Router
 from api.schemas import schemas_of
 from api.tokens import Tokens
 from assay.catalog import Catalog, read_catalog
@@ -99,7 +100,6 @@ def create_app(
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        dependencies=[Depends(check_accept)],
         responses=documented(406, 408, 429),
     )
     app.state.database = database
@@ -138,29 +138,33 @@ def create_app(
     return app
 
 
-def _routers(settings: Settings, catalog: Catalog, tokens: Tokens) -> Iterator[APIRouter]:
+def _routers(settings: Settings, catalog: Catalog, tokens: Tokens) -> Iterator[Router]:
     """In the order in which paths are looked for: what has a name comes before what takes any."""
     reports = loads.Reports(catalog)
     resources = {
         entity.name: Resource(entity, catalog, schemas_of(entity)) for entity in catalog.served
     }
     for resource in resources.values():
-        yield lists.reading_router_of(resource, resources)
-        yield lists.writing_router_of(resource)
-        yield history.router_of(resource)
-        if resource.entity.links:
-            yield links.router_of(resource)
+        parts = [
+            lists.reading_router_of(resource, resources),
+            lists.writing_router_of(resource),
+            history.router_of(resource),
+            links.router_of(resource),
+        ]
         if resource.entity.source_tables:
-            yield templates.router_of(resource)
-            yield uploads.router_of(resource.entity, catalog, reports, settings.max_upload_mb)
-        yield rows.router_of(resource)
-    yield loads.router_of(catalog, reports)
-    yield rejected.router_of(catalog, reports)
+            parts.append(templates.router_of(resource))
+            parts.append(
+                uploads.router_of(resource.entity, catalog, reports, settings.max_upload_mb)
+            )
+        yield Router.joined(*parts, rows.router_of(resource))
+    yield Router.joined(loads.router_of(catalog, reports), rejected.router_of(catalog, reports))
     yield sessions.router_of(tokens)
     scopes = Scopes(catalog)
-    yield registration.router_of(scopes, tokens, open_registration=settings.open_registration)
-    yield profile.router_of()
-    yield accounts.router_of(scopes)
+    yield Router.joined(
+        registration.router_of(scopes, tokens, open_registration=settings.open_registration),
+        profile.router_of(),
+        accounts.router_of(scopes),
+    )
 
 
 def __getattr__(name: str) -> FastAPI:
@@ -176,12 +180,12 @@ def __getattr__(name: str) -> FastAPI:
 
 def _allowed(app: FastAPI, request: Request) -> list[str]:
     """All methods of a path: the router names only those of the first route that it finds."""
+    routes = [context.original_route for context in iter_route_contexts(app.routes)]
     return [
         method
         for method in _METHODS
         if any(
-            route.matches({**request.scope, "method": method})[0] is Match.FULL
-            for route in app.router.routes
+            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
         )
     ]
 

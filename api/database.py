@@ -14,8 +14,9 @@ import logging
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
+from contextvars import ContextVar
 from typing import Annotated, Any, cast
 
 import asyncpg
@@ -53,6 +54,7 @@ _TRANSIENT = (
     asyncpg.DeadlockDetectedError,
     asyncpg.InvalidCachedStatementError,
 )
+_KEPT: ContextVar[AsyncExitStack | None] = ContextVar("kept", default=None)
 _log = logging.getLogger(__name__)
 
 
@@ -92,9 +94,20 @@ class Database:
         pools = {"readers": self._readers, "writers": self._writers}
         return {name: _usage(pool) for name, pool in pools.items() if pool.is_connected}
 
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """Meanwhile the task reads all on one connection, and gives it back before it writes."""
+        kept = AsyncExitStack()
+        token = _KEPT.set(kept)
+        try:
+            yield
+        finally:
+            _KEPT.reset(token)
+            await _give_back(kept)
+
     async def fetch(self, sql: str, *values: object) -> list[asyncpg.Record]:
         """The rows of one statement that only reads."""
-        return await _fetch(self._readers, sql, values)
+        return await _fetch(self._readers, sql, values, _KEPT.get())
 
     async def fetch_row(self, sql: str, *values: object) -> asyncpg.Record | None:
         """The first row of one statement that only reads, or none."""
@@ -132,10 +145,13 @@ class Database:
 
     async def write(self, table: str, sql: str, *values: object) -> list[asyncpg.Record]:
         """The rows of one statement that changes a table and may wait for its lock."""
+        if kept := _KEPT.get():
+            await _give_back(kept)
         async with AsyncExitStack() as stack:
+            turns = self._writers_of_table[table]
             try:
-                async with asyncio.timeout(ACQUIRE_SECONDS):
-                    await stack.enter_async_context(self._writers_of_table[table])
+                async with asyncio.timeout(ACQUIRE_SECONDS) if turns.locked() else nullcontext():
+                    await stack.enter_async_context(turns)
             except TimeoutError as error:
                 raise Problem(503) from error
             begun = time.monotonic()
@@ -174,28 +190,39 @@ def _pool(url: str, max_size: int, server_settings: dict[str, str]) -> databases
 
 
 def _usage(pool: databases.Database) -> tuple[int, int]:
-    # `databases` has no public way to its pool.
-    own = cast("asyncpg.Pool[asyncpg.Record]", pool._backend._pool)  # noqa: SLF001
+    own = _pool_of(pool)
     return own.get_size() - own.get_idle_size(), own.get_idle_size()
 
 
+def _pool_of(pool: databases.Database) -> "asyncpg.Pool[asyncpg.Record]":
+    # `databases` has no public way to it.
+    return cast("asyncpg.Pool[asyncpg.Record]", pool._backend._pool)  # noqa: SLF001
+
+
 async def _fetch(
-    pool: databases.Database, sql: str, values: tuple[object, ...]
+    pool: databases.Database,
+    sql: str,
+    values: tuple[object, ...],
+    kept: AsyncExitStack | None = None,
 ) -> list[asyncpg.Record]:
     for attempt in range(1, _RETRIES + 1):
         try:
-            return await _fetch_once(pool, sql, values)
+            return await _fetch_once(pool, sql, values, kept)
         except _TRANSIENT:
             await asyncio.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - jitter
-    return await _fetch_once(pool, sql, values)
+    return await _fetch_once(pool, sql, values, kept)
 
 
 async def _fetch_once(
-    pool: databases.Database, sql: str, values: tuple[object, ...]
+    pool: databases.Database,
+    sql: str,
+    values: tuple[object, ...],
+    kept: AsyncExitStack | None,
 ) -> list[asyncpg.Record]:
     try:
         async with AsyncExitStack() as stack:
-            connection = await _connect(stack, pool)
+            # A task that has a connection of the pool is given the same one again.
+            connection = await _connect(kept or stack, pool)
             return await _answer(connection.raw_connection, sql, values)
     except (OSError, asyncpg.InterfaceError) as error:
         # Refused, cut, or all connections are in use; TimeoutError is an OSError.
@@ -204,12 +231,22 @@ async def _fetch_once(
 
 
 async def _connect(stack: AsyncExitStack, pool: databases.Database) -> "databases.core.Connection":
+    # A timer costs as much as a connection: there is none where nothing is waited for.
+    is_there = _pool_of(pool).get_idle_size() > 0
     try:
-        async with asyncio.timeout(ACQUIRE_SECONDS):
+        async with nullcontext() if is_there else asyncio.timeout(ACQUIRE_SECONDS):
             return await stack.enter_async_context(pool.connection())
     except (asyncpg.InvalidParameterValueError, asyncpg.InsufficientPrivilegeError) as error:
         _log.error("cannot work as %s: %s", SERVER_SETTINGS["role"], error)
         raise Problem(503, "The database is not prepared: run `assay db upgrade`.") from None
+
+
+async def _give_back(kept: AsyncExitStack) -> None:
+    try:
+        await kept.aclose()
+    except (OSError, asyncpg.InterfaceError) as error:
+        # What was read was read; `asyncpg` has closed it.
+        _log.warning("a connection was lost: %r", error)
 
 
 async def _keep(_connection: object) -> None:

@@ -3,7 +3,7 @@
 import json
 from functools import partial
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel, Field
@@ -268,8 +268,9 @@ def _link(request: Request, following: str | None) -> dict[str, str]:
     """RFC 8288."""
     if following is None:
         return {}
-    url = request.url.include_query_params(cursor=following)
-    return {"Link": f'<{url.path}?{url.query}>; rel="next"'}
+    asked = [pair for pair in request.query_params.multi_items() if pair[0] != "cursor"]
+    query = urlencode([*asked, ("cursor", following)])
+    return {"Link": f'<{request.scope["path"]}?{query}>; rel="next"'}
 
 
 def _list_of(schema: dict[str, Any]) -> dict[str, Any]:

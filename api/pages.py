@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
@@ -12,6 +12,7 @@ from api.addresses import address_of
 from api.database import Pool
 from api.errors import Problem
 from api.metrics import Metrics
+from api.router import Router
 from assay.catalog import Catalog, CatalogError, read_catalog
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ class Manifest:
         return self._is_current
 
 
-def health_router(manifest: Manifest) -> APIRouter:
-    router = APIRouter(include_in_schema=False)
+def health_router(manifest: Manifest) -> Router:
+    router = Router(include_in_schema=False)
 
     @router.get("/live")
     async def live() -> dict[str, str]:
@@ -116,8 +117,8 @@ def health_router(manifest: Manifest) -> APIRouter:
     return router
 
 
-def documents_router(project: Path, metrics: Metrics) -> APIRouter:
-    router = APIRouter(include_in_schema=False)
+def documents_router(project: Path, metrics: Metrics) -> Router:
+    router = Router(include_in_schema=False)
 
     @router.get("/metrics")
     async def numbers(_operator: Operator) -> Response:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from api.audit import audit
 from api.database import Pool
@@ -19,6 +19,7 @@ from api.people import (
     change,
     user_as_json,
 )
+from api.router import Router
 from api.security import Reader
 from api.sessions import no_parameters, try_password
 from api.users import SET_PASSWORD, TABLE
@@ -33,8 +34,8 @@ class NewPassword(Body):
     new_password: Password
 
 
-def router_of() -> APIRouter:
-    router = APIRouter(prefix=f"{PREFIX}/me", tags=["Users"])
+def router_of() -> Router:
+    router = Router(prefix=f"{PREFIX}/me", tags=["Users"])
 
     @router.get(
         "",

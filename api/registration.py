@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Annotated
 
 import asyncpg
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import Field
 
 from api.addresses import site_of
@@ -16,6 +16,7 @@ from api.members import Body, Password, Username, documented_members, read_membe
 from api.passwords import NO_PASSWORD, fault_of_password, hash_in_thread
 from api.people import PREFIX, WRITING, DisplayName, Scopes, Shown, answer
 from api.refresh import new_code
+from api.router import Router
 from api.schemas import MaybeText
 from api.security import BearerToken, authenticated, refuse
 from api.tokens import Tokens, unauthenticated
@@ -40,9 +41,9 @@ class NewUser(Body):
     scopes: list[str] | None = None
 
 
-def router_of(scopes: Scopes, tokens: Tokens, *, open_registration: bool) -> APIRouter:
+def router_of(scopes: Scopes, tokens: Tokens, *, open_registration: bool) -> Router:
     """The endpoint; `open_registration` lets anybody become a reader."""
-    router = APIRouter(prefix=PREFIX, tags=["Users"])
+    router = Router(prefix=PREFIX, tags=["Users"])
     role: Role = "admin"
 
     async def asked(request: Request, token: BearerToken) -> NewUser:

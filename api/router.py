@@ -1,18 +1,103 @@
-"""A router that is asked only for the paths below its prefix."""
+"""Routers and routes that cost a request nothing but what it asks for."""
 
-from fastapi import APIRouter
+from collections.abc import Callable, Coroutine
+from inspect import get_annotations, iscoroutinefunction
+from typing import Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 from starlette.routing import Match
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
+
+from api.accept import check_accept
+from api.database import database_of
+
+Steps = dict[Any, tuple[str | None, list[tuple[str, Any]]]]
+"""By what is called, in this order: its parameter for the request, and for what which call gave."""
+
+_FOLLOWED = (
+    *("call", "dependencies", "name", "path", "request_param_name", "scope"),
+    *("own_oauth_scopes", "parent_oauth_scopes"),
+)
+
+
+class Route(APIRoute):
+    """Calls what its endpoint depends on in the order that FastAPI finds anew at each request.
+
+    That is: each once, after what it depends on itself. Where there is more to do than to call
+    coroutines with the request, FastAPI does it.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        gives = get_annotations(self.endpoint).get("return")
+        is_response = isinstance(gives, type) and issubclass(gives, Response)
+        if not is_response or self.body_field or not _is_plain(self.dependant):
+            return super().get_route_handler()
+        steps: Steps = {}
+        _add_steps(self.dependant, steps)
+
+        async def handle(request: Request) -> Response:
+            given: dict[Any, Any] = {}
+            for call, (name, needed) in steps.items():
+                values = {parameter: given[source] for parameter, source in needed}
+                if name:
+                    values[name] = request
+                given[call] = await call(**values)
+            response: Response = given[self.endpoint]
+            return response
+
+        async def read(request: Request) -> Response:
+            async with (await database_of(request)).reading():
+                return await handle(request)
+
+        return read if self.methods == {"GET"} else handle
 
 
 class Router(APIRouter):
     """FastAPI asks one router after another, each of them for each of its routes.
 
-    So a request would cost the more, the more datasets there are.
+    So a request would cost the more, the more datasets there are: one with a prefix takes all paths
+    below it, and no others.
     """
 
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - those of FastAPI
+        own = {
+            "route_class": Route,
+            "dependencies": [Depends(check_accept)],
+            "redirect_slashes": False,
+        }
+        super().__init__(**{**own, **options})
+
+    @classmethod
+    def joined(cls, *parts: "Router") -> "Router":
+        """One for the routes of all these in their order; the shortest prefix is that of all."""
+        whole = cls(prefix=min((part.prefix for part in parts), key=len))
+        whole.routes += [route for part in parts for route in part.routes]
+        return whole
+
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if not self.prefix:
+            return super().matches(scope)
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if not path.startswith(self.prefix):
-            return Match.NONE, {}
-        return super().matches(scope)
+        is_below = path == self.prefix or path.startswith(f"{self.prefix}/")
+        return (Match.FULL if is_below else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # What FastAPI adds where a router is included is documentation only: `self` has the rest.
+        await self.app(scope, receive, send)
+
+
+def _is_plain(dependant: Dependant) -> bool:
+    """Whether it takes nothing but the request, and what others give that are so too."""
+    followed = Dependant(**{name: getattr(dependant, name) for name in _FOLLOWED})
+    kinds = (dependant.call, type(dependant.call).__call__)
+    is_async = any(map(iscoroutinefunction, kinds))
+    return dependant == followed and is_async and all(map(_is_plain, dependant.dependencies))
+
+
+def _add_steps(dependant: Dependant, steps: Steps) -> None:
+    for source in dependant.dependencies:
+        _add_steps(source, steps)
+    needed = [(source.name, source.call) for source in dependant.dependencies if source.name]
+    steps.setdefault(dependant.call, (dependant.request_param_name, needed))

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 from urllib.parse import parse_qsl
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from api.addresses import site_of
@@ -33,6 +33,7 @@ from api.refresh import (
     hash_of,
     refresh_session,
 )
+from api.router import Router
 from api.security import LOGIN, Reader, Subject
 from api.throttle import Throttle
 from api.tokens import LIFETIME, Tokens, unauthenticated
@@ -157,8 +158,8 @@ async def use_code(request: Request, database: Database, given: Reset) -> None:
     await audit(database, request, "authn_password_change", name)
 
 
-def router_of(tokens: Tokens) -> APIRouter:
-    router = APIRouter(tags=["Sessions"])
+def router_of(tokens: Tokens) -> Router:
+    router = Router(tags=["Sessions"])
 
     def token_of(session: Session) -> Token:
         return Token(

@@ -2,8 +2,10 @@
 
 import json
 import secrets
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import jwt
+from jwt.utils import base64url_decode
 
 from api.errors import Problem
 
@@ -20,6 +23,7 @@ MIN_SECRET = 32
 """Bytes (RFC 7518, 3.2: a key for HS256 is at least as long as its hash)."""
 
 _ALGORITHM = "HS256"
+_MAX_VERIFIED = 10_000
 _ISSUER = "assay"
 _AUDIENCE = "assay api"
 _TYPE = "at+jwt"
@@ -141,32 +145,49 @@ class Tokens:
             Problem: 401, for whatever is wrong with it; it does not say what.
         """
         try:
-            header = jwt.get_unverified_header(token)
+            header = json.loads(base64url_decode(token.partition(".")[0]))
             # PyJWT looks neither at the type, so that a token made for another use would do, nor
             # at members that name other keys; and it takes what is padded, so that one token
             # has many texts.
-            key = self._keys.key(header.get("kid", ""))
+            key = self._keys.key(str(header.get("kid")))
             if key and set(header) == _HEADER and header["typ"] == _TYPE and "=" not in token:
-                payload: dict[str, Any] = jwt.decode(
-                    token,
-                    key,
-                    algorithms=[_ALGORITHM],
-                    issuer=_ISSUER,
-                    audience=_AUDIENCE,
-                    leeway=LEEWAY,
-                    options={
-                        "require": list(_CLAIMS),
-                        "strict_aud": True,
-                        "enforce_minimum_key_length": True,
-                    },
-                )
-                if type(payload["ver"]) is int:
-                    return Claims(UUID(payload["sub"]), UUID(payload["sid"]), payload["ver"])
-        except (jwt.InvalidTokenError, jwt.InvalidKeyError, AttributeError, ValueError):
+                expires_at, claims = _verified(token, key)
+                if time.time() < expires_at + LEEWAY.total_seconds():
+                    return claims
+        except (
+            *(jwt.InvalidTokenError, jwt.InvalidKeyError),
+            *(AttributeError, RecursionError, ValueError),
+        ):
             pass
         raise unauthenticated(
             "The access token is not valid, or no longer.", 'error="invalid_token"'
         )
+
+
+@lru_cache(maxsize=_MAX_VERIFIED)
+def _verified(token: str, key: str) -> tuple[int, Claims]:
+    """When it expires, and what it says.
+
+    Whether a key signed a text never changes, and a token is sent for minutes; what may end
+    meanwhile is asked each time: the key, the time, the user, the session. A refusal is not kept.
+    """
+    payload: dict[str, Any] = jwt.decode(
+        token,
+        key,
+        algorithms=[_ALGORITHM],
+        issuer=_ISSUER,
+        audience=_AUDIENCE,
+        leeway=LEEWAY,
+        options={
+            "require": list(_CLAIMS),
+            "strict_aud": True,
+            "enforce_minimum_key_length": True,
+        },
+    )
+    if type(payload["ver"]) is not int:
+        raise ValueError("The version is no whole number.")
+    claims = Claims(UUID(payload["sub"]), UUID(payload["sid"]), payload["ver"])
+    return int(payload["exp"]), claims
 
 
 def unauthenticated(detail: str, challenge: str = "") -> Problem:

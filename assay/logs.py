@@ -17,6 +17,7 @@ REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 _OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "color_message"}
 # The controls of ASCII and of Latin-1, and the two separators that end lines too.
 _CONTROLS = {c: repr(chr(c))[1:-1] for c in (*range(32), *range(127, 160), 0x2028, 0x2029)}
+_JSON = json.JSONEncoder(default=str)
 
 
 def _fields(record: logging.LogRecord) -> Iterator[tuple[str, Any]]:
@@ -47,7 +48,7 @@ class JsonLines(logging.Formatter):
         }
         if error := _error(record):
             line["error"] = error
-        return json.dumps(line, default=str)
+        return _JSON.encode(line)
 
 
 class TextLines(logging.Formatter):

@@ -59,6 +59,24 @@ async def test_the_settings_of_a_connection(database_url: str) -> None:
         assert await value_of(database, "show timezone") == "UTC"
 
 
+async def test_who_reads_on_one_connection_gives_it_back_before_he_writes(
+    database_url: str,
+) -> None:
+    """Else readers would wait for writers, and they for the locks of tables."""
+    async with pool(database_url) as database:
+        async with database.reading():
+            assert database.usage()["readers"] == (0, 0)
+            for _ in range(2):
+                await database.fetch("select 1")
+                assert database.usage()["readers"] == (1, 0)
+            await database.write(GEMS, "select 1")
+            assert database.usage()["readers"] == (0, 1)
+            await database.fetch("select 1")
+        assert database.usage()["readers"] == (0, 1)
+        await database.fetch("select 1")
+        assert database.usage()["readers"] == (0, 1)
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -1,8 +1,10 @@
 """Routers of many datasets cost each other's requests nothing."""
 
+from typing import Annotated
+
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.routing import APIRoute, iter_route_contexts
 from starlette.routing import Match
 from starlette.types import Scope
@@ -54,3 +56,49 @@ def test_every_dataset_has_such_routers(app: FastAPI) -> None:
 
 def _begins_with(router: object, prefix: str) -> bool:
     return any((context.path or "").startswith(prefix) for context in iter_route_contexts([router]))
+
+
+async def test_each_dependency_is_called_once_and_after_its_own() -> None:
+    """Also where two ask for it, and where what comes first refuses."""
+    called = []
+
+    async def first(request: Request) -> str:
+        called.append("first")
+        if "refuse" in request.query_params:
+            raise HTTPException(418)
+        return "first"
+
+    First = Annotated[str, Depends(first)]  # noqa: N806 - a type
+
+    async def second(given: First) -> str:
+        called.append("second")
+        return f"{given} second"
+
+    router = Router(prefix="/a")
+
+    @router.post("")
+    async def answer(own: First, other: Annotated[str, Depends(second)]) -> Response:
+        called.append("answer")
+        return Response(f"{own}, {other}")
+
+    app = FastAPI()
+    app.include_router(router)
+    async with client_of(app) as client:
+        assert (await client.post("/a")).text == "first, first second"
+        assert called == ["first", "second", "answer"]
+        assert (await client.post("/a?refuse")).status_code == 418
+        assert called[3:] == ["first"]
+
+
+async def test_fastapi_reads_the_parameters_of_an_endpoint() -> None:
+    router = Router(prefix="/a")
+
+    @router.post("")
+    async def answer(number: int) -> Response:
+        return Response(f"{number + 1}")
+
+    app = FastAPI()
+    app.include_router(router)
+    async with client_of(app) as client:
+        assert (await client.post("/a?number=1")).text == "2"
+        assert (await client.post("/a?number=one")).status_code == 422

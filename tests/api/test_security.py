@@ -5,6 +5,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +15,8 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 
-from api.tokens import Tokens, id_of
+from api.errors import Problem
+from api.tokens import Tokens, id_of, rotate_keys
 from api.users import add_user_statement
 from tests.api.conftest import GEMS, PASSWORD, PLATFORM, SECRET, client_of
 
@@ -272,3 +274,26 @@ async def test_pages_for_this_machine_are_there_on_it(
 async def test_the_api_itself_takes_any_host(reader: httpx.AsyncClient) -> None:
     headers = {"Host": "example.org", "X-Forwarded-For": "10.0.0.7"}
     assert (await reader.get(GEMS, headers=headers)).status_code == 200
+
+
+def test_a_token_that_was_read_before_ends_on_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when its key goes: its signature is not computed anew, all else is asked each time."""
+    keys = tmp_path / "keys.json"
+    tokens = Tokens(SECRET, keys)
+    of_secret = tokens.issue(uuid4())
+    rotate_keys(keys)
+    of_file = tokens.issue(uuid4())
+    for token in (of_secret, of_file):
+        assert tokens.read(token) == tokens.read(token)
+    keys.unlink()
+    with pytest.raises(Problem):
+        tokens.read(of_file)
+    assert tokens.read(of_secret)
+    end = jwt.decode(of_secret, options={"verify_signature": False})["exp"] + 30
+    monkeypatch.setattr(time, "time", lambda: end - 0.1)
+    assert tokens.read(of_secret)
+    monkeypatch.setattr(time, "time", lambda: end)
+    with pytest.raises(Problem):
+        tokens.read(of_secret)

@@ -51,7 +51,7 @@ def row(api: httpx.Client) -> Iterator[str]:
 
 def test_sample_is_accounted_for(running: tuple[Project, str], api: httpx.Client) -> None:
     """The bundled sample: 77 rows, of which 72 are curated, 4 rejected, 1 a duplicate."""
-    (account,) = api.get("/api/v1/loads/1").json()["entities"]
+    (account,) = api.get("/api/v1/loads/2").json()["entities"]
     assert (account["rows"], account["new"], account["rejected"], account["duplicates"]) == (
         77,
         72,
@@ -60,7 +60,7 @@ def test_sample_is_accounted_for(running: tuple[Project, str], api: httpx.Client
     )
     assert account["repairs"] == {"identification_level": 11, "cas_number": 2, "id_inchi": 2}
     assert account["warnings"]["feature_plain"]["count"] == 3
-    rejected = api.get("/api/v1/loads/1/rejected").json()["items"]
+    rejected = api.get("/api/v1/loads/2/rejected").json()["items"]
     assert {r["row_number"]: [rule["name"] for rule in r["rules"]] for r in rejected} == {
         15: ["cas_number_valid"],
         21: ["sample_value_type"],
@@ -75,7 +75,7 @@ def test_second_run_changes_nothing(running: tuple[Project, str]) -> None:
     project, _ = running
     done = project.assay("up", "--no-serve", "data/metabolites/metabolites.csv")
     assert done.returncode == 0, done.stderr
-    assert "already loaded as load 1" in done.stdout
+    assert "already loaded as load 2" in done.stdout
 
 
 def test_pages_of_the_list(api: httpx.Client) -> None:
@@ -201,8 +201,8 @@ def requests_of(key: str, version: int) -> list[tuple[str, str, dict[str, Any] |
         ("POST", f"{PATH}/{key}/revert", {"version": version}),
         ("GET", f"{PATH}/changes", None),
         ("GET", "/api/v1/loads", None),
-        ("GET", "/api/v1/loads/1", None),
-        ("GET", "/api/v1/loads/1/rejected", None),
+        ("GET", "/api/v1/loads/2", None),
+        ("GET", "/api/v1/loads/2/rejected", None),
         ("GET", "/api/v1/users/me", None),
         ("DELETE", f"{PATH}/{key}", None),
     ]
