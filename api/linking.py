@@ -34,9 +34,21 @@ def _of_links(link: Link, near: str, aggregated: str, others: str = "") -> str:
     """
 
 
-def as_said(entity: Entity) -> Iterator[str]:
+HAS_TURN = "(select count(*) = 1 from links_turn)"
+
+
+def turn(entity: Entity) -> str:
+    """The CTE that waits for others who change links; what reads `HAS_TURN` comes after it.
+
+    Each takes rows of both ends, in an order of its own.
+    """
+    name = literal(f"links of {entity.link_turn}")
+    return f"links_turn as (select pg_advisory_xact_lock(hashtextextended({name}, 0)))"
+
+
+def as_said(links: tuple[Link, ...]) -> Iterator[str]:
     """CTEs that make links of rows what their documents say, in `documented` (_key, _document)."""
-    for n, link in enumerate(entity.links):
+    for n, link in enumerate(links):
         near, far, field = quoted(link.near.name), quoted(link.far.name), literal(link.name)
         # `3.0` is a whole number in JSON, but PostgreSQL's integers do not read it.
         number = "::numeric" if is_whole(link.far.data_type) else ""
@@ -97,14 +109,14 @@ def fields(links: tuple[Link, ...], near: str, *, said: bool = False) -> list[st
     return found
 
 
-def joins(entity: Entity, near: str) -> str:
+def joins(links: tuple[Link, ...], near: str) -> str:
     keys_said = (
         f"""
         left join (
             select near, json_agg(far order by far) as keys from said_{n} group by near
         ) as keys_{n} on keys_{n}.near = {near}
         """
-        for n in range(len(entity.links))
+        for n in range(len(links))
     )
     return f"left join documented on documented._key = {near} {' '.join(keys_said)}"
 
@@ -112,7 +124,7 @@ def joins(entity: Entity, near: str) -> str:
 def link_statement(link: Link) -> str:
     """Binds key, user, key of the other. A row (count) of the links that were not there."""
     near, far = link.near.data_type, link.far.data_type
-    given = f"(select $1::text::{near} as near, $3::text::{far} as far)"
+    given = f"(select $1::text::{near} as near, $3::text::{far} as far where {HAS_TURN})"
     return _counted(_insert(link, given), link)
 
 
@@ -124,6 +136,7 @@ def unlink_statement(link: Link) -> str:
         where
             target.{quoted(link.near.name)} = $1::text::{near}
             and target.{quoted(link.far.name)} = $3::text::{far}
+            and {HAS_TURN}
         {returning(link.through)}
     """
     return _counted(delete, link)
@@ -131,7 +144,10 @@ def unlink_statement(link: Link) -> str:
 
 def _counted(write: str, link: Link) -> str:
     return f"""
-        with changed as ({write}), {journaled("changed", literal(link.through.name))}
+        with
+        {turn(link.through)},
+        changed as ({write}),
+        {journaled("changed", literal(link.through.name))}
         select count(*) as count, $2::text as username from changed
     """
 
@@ -151,6 +167,6 @@ def _insert(link: Link, source: str) -> str:
             select near as {quoted(given[0])}, far as {quoted(given[1])}
             from {source} as linked order by near, far
         ) as linked
-        on conflict do nothing
+        on conflict ({quoted(given[0])}, {quoted(given[1])}) do nothing
         {returning(link.through)}
     """

@@ -9,6 +9,7 @@ from api.cursor import as_text, check_parameters
 from api.database import Database, Pool
 from api.envelope import segment_text
 from api.errors import Problem, documented, problem_of
+from api.linking import link_statement, unlink_statement
 from api.resource import WRITING, Resource, found
 from api.router import Router
 from api.schemas import adapter_of, schema_of
@@ -27,7 +28,7 @@ def router_of(resource: Resource) -> Router:
 def _add_routes(router: Router, resource: Resource, link: Link) -> None:
     entity = resource.entity
     path = f"/{{key}}/{link.path}/{{other}}"
-    link_sql, unlink_sql = resource.plans.links[link.name]
+    link_sql, unlink_sql = link_statement(link), unlink_statement(link)
     adapter = adapter_of(link.far)
     other: dict[str, Any] = {
         "name": "other",
@@ -48,7 +49,7 @@ def _add_routes(router: Router, resource: Resource, link: Link) -> None:
 
     async def changed(database: Database, sql: str, caller: User, key: str, other: str) -> bool:
         values = (key, caller.username, other)
-        resource.plans.check(caller, (link.name,))
+        resource.plans.check(caller, (link.name,), links_are_written=True)
         try:
             row = await database.write_row(link.through.name, sql, *values)
         except ForeignKeyViolationError as error:

@@ -45,8 +45,8 @@ class Listing:
     search: str | None
     columns: tuple[Column, ...] | None
     """Those that were asked for by name; else all that the caller may see."""
-    links: tuple[Link, ...]
-    """Likewise, else all."""
+    links: tuple[Link, ...] | None
+    """Likewise."""
     expanded: tuple[Column | Link, ...]
     """Whose row, or rows, in the other entity are to come too."""
     counting: Counting | None
@@ -61,19 +61,24 @@ class Listing:
         """Columns of which the answer tells something because the query says so."""
         columns = (
             *(self.columns or ()),
+            *(self.links or ()),
             *self.filter.columns,
             *(sort.column for sort in self.sorts),
             *(searched(self.entity) if self.search is not None else ()),
-            *(column for column in self.expanded if isinstance(column, Column)),
+            *self.expanded,
         )
         return (column.name for column in columns)
 
     def page(
-        self, seen: tuple[Column, ...], targets: dict[str, tuple[Entity, tuple[Column, ...]]]
+        self,
+        seen: tuple[Column, ...],
+        links: tuple[Link, ...],
+        targets: dict[str, tuple[Entity, tuple[Column, ...]]],
     ) -> tuple[str, Values]:
         """Rows (item, position): JSON text, one more row than the limit if there are more.
 
-        The caller sees these columns, and those of the entities that expanded columns refer to.
+        The caller sees these columns and links, and those columns of the entities that what is
+        expanded refers to.
         """
         values = Values()
         places = ", ".join(f"target.{quoted(sort.column.name)}" for sort in self.sorts)
@@ -83,7 +88,7 @@ class Listing:
             select
                 (
                     select row_to_json(item.*)
-                    from (select {self._items(seen, targets)}) as item
+                    from (select {self._items(seen, links, targets)}) as item
                 )::text as item,
                 json_build_array({places})::text as position
             from {relation_of(self.entity)} as target
@@ -130,12 +135,15 @@ class Listing:
         return ", ".join(sort.sql() for sort in self.sorts)
 
     def _items(
-        self, seen: tuple[Column, ...], targets: dict[str, tuple[Entity, tuple[Column, ...]]]
+        self,
+        seen: tuple[Column, ...],
+        links: tuple[Link, ...],
+        targets: dict[str, tuple[Entity, tuple[Column, ...]]],
     ) -> str:
         columns = seen if self.columns is None else self.columns
         key = f"target.{quoted(self.entity.key[0])}"
         items = [f"target.{quoted(column.name)}" for column in columns]
-        items += linking.fields(self.links, key)
+        items += linking.fields(links if self.links is None else self.links, key)
         if self.expanded:
             members = ", ".join(
                 f"{literal(one.path)}, {linking.rows(one, key, *targets[one.path])}"

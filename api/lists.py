@@ -71,6 +71,7 @@ def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> Rou
             check_readable(caller, target.entity)
         sql, values = listing.page(
             plans.seen(caller),
+            plans.links_seen(caller),
             {name: (of.entity, of.plans.seen(caller)) for name, of in expanded.items()},
         )
         rows = await database.fetch(sql, *values.bound)
@@ -120,14 +121,15 @@ def writing_router_of(resource: Resource) -> Router:
         caller: Editor,
         database: Pool,
     ) -> Response:
-        plans.check(caller, documents.names)
-        plan = plans.of(caller)
+        plans.check(caller, documents.names, links_are_written=True)
+        plan = plans.of(caller, documents.names)
         write = partial(writer.write, database, documents=documents, caller=caller)
         if key is None:
             rows = await write(plan.insert, again=plan.insert)
             return created(documents, [dict(row) for row in rows], resource.path)
         # Who sees other columns than before is not answered what was answered then.
-        seen = " ".join(column.name for column in plans.seen(caller))
+        names = [c.name for c in plans.seen(caller)] + [n.name for n in plans.links_seen(caller)]
+        seen = " ".join(names)
         asked = sha256_of(f"{documents.text} {seen}")
         once = Once(caller.user_id, f"POST {entity.path}", key, asked)
         made = await once.done(
@@ -167,8 +169,9 @@ def writing_router_of(resource: Resource) -> Router:
         database: Pool,
     ) -> Response:
         check_extent(filter_, is_list=documents.is_list)
-        plans.check(caller, [*documents.names, *(c.name for c in filter_.columns)])
-        plan = plans.of(caller)
+        names = [*documents.names, *(c.name for c in filter_.columns)]
+        plans.check(caller, names, links_are_written=True)
+        plan = plans.of(caller, documents.names)
         if documents.is_list:
             rows = await writer.write(
                 database,

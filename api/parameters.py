@@ -66,7 +66,7 @@ class Listings:
             for name in _OF_PAGES:
                 if name in parameters:
                     refuse(name, f"A file has no pages: {format_} is all rows.")
-            if links and "fields" in parameters:
+            if links:
                 refuse("fields", f"{links[0].name}: a file has no links; they have a list.")
         return Listing(
             entity=self._entity,
@@ -120,9 +120,11 @@ class Listings:
             refuse("q", f"Give 1 to {_MAX_SEARCH} characters to search for.")
         return text
 
-    def _fields(self, text: str | None) -> tuple[tuple[Column, ...] | None, tuple[Link, ...]]:
+    def _fields(
+        self, text: str | None
+    ) -> tuple[tuple[Column, ...] | None, tuple[Link, ...] | None]:
         if text is None:
-            return None, self._entity.links
+            return None, None
         chosen = tuple(_chosen("fields", text, {**self._entity.columns_by_name, **self._links}))
         return (
             tuple(field for field in chosen if isinstance(field, Column)),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from api import linking, proposal, versions
 from api.journal import journaled, returning
 from api.versions import quoted, relation_of
-from assay.catalog import PROVENANCE, Column, Entity
+from assay.catalog import PROVENANCE, Column, Entity, Link
 
 FAULTS = "select journal.faults_of($1, $2::jsonb, $3, $4, $5, $6)::text as faults"
 """What a statement over documents refuses of them, each by itself: the statement, its four values,
@@ -53,9 +53,6 @@ class Plan:
     version, and no row where there is no such version"""
     delete: str
     """key, username, entity's name, versions that it may have or null"""
-    links: dict[str, tuple[str, str]]
-    """By the name of the link, a statement that links and one that unlinks: key, username, key of
-    the other. A row (count)."""
     delete_many: str
     """keys as a JSON array, else as insert. AS404: a row is not there."""
 
@@ -66,10 +63,18 @@ class Plan:
     """Likewise, and null in the place of the documents."""
 
 
-def plan_of(  # noqa: C901 - the statements share their parts
-    entity: Entity, visible: tuple[Column, ...] | None = None
+def plan_of(  # noqa: C901, PLR0915 - the statements share their parts
+    entity: Entity,
+    visible: tuple[Column, ...] | None = None,
+    links: tuple[Link, ...] = (),
+    *,
+    said: bool = False,
 ) -> Plan:
-    """The statements of an entity with a key of one column; answers have the visible columns."""
+    """The statements of an entity with a key of one column.
+
+    Answers have the visible columns, and the links; the documents say something of these where they
+    are `said`.
+    """
     table = relation_of(entity)
     key = quoted(entity.key[0])
     key_type = entity.columns_by_name[entity.key[0]].data_type
@@ -80,32 +85,33 @@ def plan_of(  # noqa: C901 - the statements share their parts
 
     edited = journaled("written", "$3::text")
 
-    def answered(*, said: bool) -> str:
+    def answered(*, said: bool = said) -> str:
         near = f"written.{key}"
-        fields = ", ".join([shown, *linking.fields(entity.links, near, said=said)])
+        fields = ", ".join([shown, *linking.fields(links, near, said=said)])
         return f"""
             select
                 written._new_key as key,
                 written._transaction_id::text as version,
                 row_to_json(answer.*)::text as body
             from written
-            {linking.joins(entity, near) if said else ""}
+            {linking.joins(links, near) if said else ""}
             cross join lateral (
                 select {fields}, ({proposal.warnings(entity)}) as warnings
             ) as answer
         """
 
     def linked(documented: str) -> str:
-        if not entity.links:
+        if not said:
             return ""
-        ctes = [f"documented as ({documented})", *linking.as_said(entity)]
+        ctes = [f"documented as ({documented})", *linking.as_said(links)]
         return "".join(f", {cte}" for cte in ctes)
 
-    answer = answered(said=bool(entity.links))
+    answer = answered()
     linked_new = linked(f"select {key} as _key, _document from proposed")
     linked_old = linked(f"select {key} as _key, _document from written")
     unlinked = "".join(f", {cte}" for cte in linking.of_deleted(entity))
-    given = proposal.given(entity)
+    turn = f"{linking.turn(entity)}, " if said else ""
+    given = turn + proposal.given(entity, linking.HAS_TURN if said else "true")
     proposed = proposal.proposed(entity)
     inserted = f"""
         written as (
@@ -114,12 +120,22 @@ def plan_of(  # noqa: C901 - the statements share their parts
         )
     """
 
+    # The links of a row are seen as they were when the statement began: where it waited for another
+    # writer of the row it is begun again.
+    unmoved = f"""
+        journal.insist(target._transaction_id = (
+            select seen._transaction_id from {table} as seen where seen.{key} = target.{key}
+        ), '40001')
+    """
+
     def updated(
         source: str, assign: Callable[[Column], str | None], condition: str, name: str = "written"
     ) -> str:
-        document = f", {source}._document" if entity.links and name == "written" else ""
+        document = f", {source}._document" if said and name == "written" else ""
         assignments = [f"{quoted(c.name)} = {to}" for c in entity.columns if (to := assign(c))]
         assignments.append("_transaction_id = pg_current_xact_id()")
+        if links:
+            condition = f"({condition}) and {unmoved}"
         return f"""
             {name} as (
                 update {table} as target set {", ".join(assignments)} from {source}
@@ -129,6 +145,8 @@ def plan_of(  # noqa: C901 - the statements share their parts
         """
 
     def deleted(source: str, condition: str) -> str:
+        if entity.linked_in:
+            condition = f"({condition}) and {unmoved} and {linking.HAS_TURN}"
         return (
             f"written as (delete from {table} as target {source} where {condition} {written_row})"
         )
@@ -177,7 +195,12 @@ def plan_of(  # noqa: C901 - the statements share their parts
         for c in entity.columns
     )
 
-    whole = ", ".join([shown, *linking.fields(entity.links, f"target.{key}")])
+    whole = ", ".join([shown, *linking.fields(links, f"target.{key}")])
+
+    once = "(select is_ours from turn)" + (f" and {linking.HAS_TURN}" if said else "")
+    gone = f"{linking.turn(entity)}, " if entity.linked_in else ""
+    given_keys = "using jsonb_array_elements_text($1::jsonb) as given (key)"
+    this_key = f"target.{key} = $1::text::{key_type} and {versions_in('$4')}"
 
     return Plan(
         one=f"""
@@ -197,7 +220,8 @@ def plan_of(  # noqa: C901 - the statements share their parts
                     hashtextextended(concat_ws(' ', $5::text, $6::text, $7::text), 0)
                 ) as is_ours
             ),
-            {proposal.given(entity, "(select is_ours from turn)")},
+            {turn}
+            {proposal.given(entity, once)},
             {proposed},
             {inserted},
             {edited}
@@ -251,19 +275,12 @@ def plan_of(  # noqa: C901 - the statements share their parts
             left join answered on true
         """,
         delete=f"""
-            with {deleted("", f"target.{key} = $1::text::{key_type} and {versions_in('$4')}")},
+            with {gone} {deleted("", this_key)},
             {edited} {unlinked}
             select _old_key as key from written
         """,
-        links={
-            link.name: (
-                linking.link_statement(link),
-                linking.unlink_statement(link),
-            )
-            for link in entity.links
-        },
         delete_many=f"""
-            with {deleted("using jsonb_array_elements_text($1::jsonb) as given (key)", given_key)},
+            with {gone} {deleted(given_keys, given_key)},
             {edited} {unlinked}
             select _old_key as key, null as version, $4::text as body from written {or_none}
         """,
@@ -275,7 +292,7 @@ def plan_of(  # noqa: C901 - the statements share their parts
         ),
         delete_where=lambda condition: (
             f"""
-            with {deleted("", f"$1::text is null and ({condition})")}, {edited} {unlinked}
+            with {gone} {deleted("", f"$1::text is null and ({condition})")}, {edited} {unlinked}
             select count(*) as count from written
         """
         ),

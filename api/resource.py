@@ -6,7 +6,7 @@ rights; then the database.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -36,7 +36,7 @@ from api.query import FAULTS, Plan, plan_of
 from api.schemas import Schemas, adapter_of, schema_of
 from api.security import Subject
 from api.users import User
-from assay.catalog import Catalog, CatalogError, Column, Entity
+from assay.catalog import Catalog, CatalogError, Column, Entity, Link
 
 PREFIX = "/api/v1"
 READING = (401, 403, 404, 422, 500, 503, 504)
@@ -113,31 +113,46 @@ class Plans:
             link.name: catalog.entities[link.far.references or ""] for link in entity.links
         }
         self._public = tuple(column for column in entity.columns if not column.is_personal)
-        self._whole_plan = plan_of(entity)
-        self._public_plan = plan_of(entity, self._public)
+        self._plans: dict[tuple[object, ...], Plan] = {}
 
     def seen(self, caller: User) -> tuple[Column, ...]:
         """The columns that the caller may see."""
         return self._entity.columns if self._sees_all(caller) else self._public
 
-    def of(self, caller: User) -> Plan:
-        return self._whole_plan if self._sees_all(caller) else self._public_plan
+    def links_seen(self, caller: User) -> tuple[Link, ...]:
+        """The links that the caller may see: who may read them, and what they lead to."""
+        return tuple(
+            link
+            for link in self._entity.links
+            if caller.may_read(link.through) and caller.may_read(self._others[link.name])
+        )
 
-    def check(self, caller: User, names: Iterable[str]) -> None:
+    def of(self, caller: User, names: Collection[str] = ()) -> Plan:
+        """For documents with members of these names."""
+        columns, links = self.seen(caller), self.links_seen(caller)
+        said = any(link.name in names for link in links)
+        which = (len(columns), *(link.name for link in links), said)
+        if which not in self._plans:
+            self._plans[which] = plan_of(self._entity, columns, links, said=said)
+        return self._plans[which]
+
+    def check(self, caller: User, names: Iterable[str], *, links_are_written: bool = False) -> None:
         """Raises `Problem` 403 for the name of a column or of links that are not the caller's."""
         names = frozenset(names)
         hidden = {column.name for column in self._entity.columns if column.is_personal}
         if not self._sees_all(caller) and (asked := hidden.intersection(names)):
             listed = ", ".join(sorted(asked))
             raise Problem(403, f"{listed}: this takes the scope {self._entity.path}:pii.")
-        for name, other in self._others.items():
-            if name in names and not caller.may_read(other):
-                raise Problem(403, f"{name}: this takes the scope {other.path}:read.")
-
-    @property
-    def links(self) -> dict[str, tuple[str, str]]:
-        """The statements about links, which answer with no column."""
-        return self._whole_plan.links
+        seen = self.links_seen(caller)
+        for link in self._entity.links:
+            if link.name not in names:
+                continue
+            if link not in seen:
+                paths = f"{self._others[link.name].path}:read and {link.through.path}:read"
+                raise Problem(403, f"{link.name}: this takes the scopes {paths}.")
+            if links_are_written and not caller.may_write(link.through):
+                scope = f"{link.through.path}:write"
+                raise Problem(403, f"{link.name}: this takes the scope {scope}.")
 
     def _sees_all(self, caller: User) -> bool:
         return caller.sees_personal_data_of(self._entity)

@@ -82,8 +82,9 @@ def router_of(resource: Resource) -> Router:
         database: Pool,
     ) -> Response:
         # What he does not see would be gone.
-        plans.check(caller, (column.name for column in entity.columns))
-        plan = plans.of(caller)
+        names = {*(column.name for column in entity.columns), *document.names}
+        plans.check(caller, names, links_are_written=True)
+        plan = plans.of(caller, document.names)
         rows = await writer.write(
             database, plan.replace, key, versions, documents=document, caller=caller
         )
@@ -112,8 +113,8 @@ def router_of(resource: Resource) -> Router:
         caller: Editor,
         database: Pool,
     ) -> Response:
-        plans.check(caller, document.names)
-        plan = plans.of(caller)
+        plans.check(caller, document.names, links_are_written=True)
+        plan = plans.of(caller, document.names)
         rows = await writer.write(
             database, plan.patch, key, versions, documents=document, caller=caller
         )

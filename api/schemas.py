@@ -65,7 +65,7 @@ def _double(value: Decimal) -> Decimal:
     return value
 
 
-MAX_LINKS = 1000
+MAX_LINKS = 10_000
 """Of one row, in one field of a body."""
 _BIGINT_DIGITS = 19
 _DIGITS = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,5})?", re.ASCII)

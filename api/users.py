@@ -120,14 +120,14 @@ class User:
 
     def may_read(self, entity: Entity) -> bool:
         """All that are not restricted without any scope, else those that the scopes name."""
-        if not self.scopes:
+        if not self.scopes or entity.path is None:
             return not entity.is_restricted
         return any(f"{entity.path}:{scope}" in self.scopes for scope in SCOPES)
 
     def may_write(self, entity: Entity) -> bool:
         if self.role == "reader":
             return False
-        if not self.scopes:
+        if not self.scopes or entity.path is None:
             return not entity.is_restricted
         return f"{entity.path}:write" in self.scopes
 

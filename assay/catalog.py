@@ -6,6 +6,7 @@ in whatever imports it, names a dataset, a column or a rule.
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -105,6 +106,8 @@ class Entity:
     links: tuple[Link, ...] = ()
     linked_in: tuple["Entity", ...] = ()
     """Those whose rows are links of its rows, and go with them."""
+    link_turn: str = ""
+    """The same for all that are connected by links: who changes some takes turns."""
 
     @cached_property
     def has_personal_data(self) -> bool:
@@ -204,6 +207,8 @@ def read_catalog(manifest: Path) -> Catalog:
     }
     entities = {name: _entity(node, nodes, sources) for name, node in curated.items()}
     through = {link["through"] for node in curated.values() for link in _links(node)}
+    turns = _turns(entities[name] for name in through)
+    entities = {n: replace(entity, link_turn=turns.get(n, "")) for n, entity in entities.items()}
     loadable = (
         _source_table(node) for node in sources.values() if "load" in node["config"]["meta"]
     )
@@ -293,12 +298,31 @@ def _link(link: dict[str, str], entity: Entity, entities: dict[str, Entity]) -> 
     through = entities.get(link["through"])
     columns = through.columns_by_name if through else {}
     near, far = columns.get(link["from"]), columns.get(link["to"])
-    if not (through and near and far and near.references == entity.name and far.references):
+    ends = {link["from"], link["to"]}
+    if not (
+        through
+        and near
+        and far
+        and near.references == entity.name
+        and far.references
+        and any(r.kind == "unique" and set(r.columns) == ends for r in through.rules)
+    ):
         raise CatalogError(
             f"{entity.name}: the link {link['name']} goes through a model with a foreign key to "
-            f"{entity.name} (`from`) and one to another (`to`)."
+            f"{entity.name} (`from`), one to another (`to`), and a unique constraint on the two."
         )
     return Link(link["name"], link["path"], through, near, far)
+
+
+def _turns(through: Iterable[Entity]) -> dict[str, str]:
+    """The first name of those that each entity is connected with by links."""
+    turns: dict[str, str] = {}
+    for link in through:
+        names = {link.name, *(c.references for c in link.columns if c.references)}
+        joined = {turns[name] for name in names & set(turns)}
+        names |= {name for name, turn in turns.items() if turn in joined}
+        turns |= dict.fromkeys(names, min(names))
+    return turns
 
 
 def _next_key(column: dict[str, Any], node: dict[str, Any]) -> str | None:
@@ -306,7 +330,8 @@ def _next_key(column: dict[str, Any], node: dict[str, Any]) -> str | None:
     if not column["config"]["meta"].get("sequence"):
         return None
     sequence = f"{node['schema']}.{node['alias']}__{column['name']}"
-    return f"journal.next_key('{sequence}', 'journal.ledger_{node['name']}')"
+    ledger = f"journal.ledger_{node['name']}"
+    return f"journal.next_key('{sequence}', '{ledger}', '{node['name']}')"
 
 
 def _limits(column: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:

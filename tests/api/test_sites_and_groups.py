@@ -1,13 +1,18 @@
 """The rules of sites and groups, by every way to write them, from both ends of a link."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
-from tests.api.conftest import Served
+from api.app import create_app
+from api.tokens import Tokens
+from assay.catalog import read_catalog
+from tests.api.conftest import Datasets, Served, client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -468,3 +473,104 @@ async def test_a_deleted_row_comes_back_without_links(editor: httpx.AsyncClient)
     back = await editor.post(f"{GROUPS}/{group}/revert", json={"version": versions[-1]["version"]})
     assert back.status_code == 200, back.text
     assert back.json()["site_ids"] == []
+
+
+# ---------- what a review found
+
+
+async def test_who_waited_for_another_writer_of_the_row_sees_its_links(
+    editor: httpx.AsyncClient,
+) -> None:
+    """The last one's links are the row's, and one ETag has one body."""
+    sites = [await made_site(editor, installation_date=f"2021-02-0{day}") for day in range(1, 5)]
+    for _ in range(5):
+        group = await made_group(editor)
+        url = f"{GROUPS}/{group}"
+        said = [editor.patch(url, json={"site_ids": [site]}) for site in sites]
+        named = [editor.patch(url, json={"name": f"Group {n}"}) for n in range(2)]
+        linked = editor.put(f"{SITES}/{sites[0]}/groups/{group}")
+        answers = await asyncio.gather(*said, *named, linked)
+        assert {answer.status_code for answer in answers} <= {200, 204}
+        now = await editor.get(url)
+        for answer in answers:
+            if answer.headers.get("etag") == now.headers["etag"]:
+                assert answer.json()["site_ids"] == now.json()["site_ids"]
+        assert set(now.json()["site_ids"]) - {sites[0]} in [set(), *({s} for s in sites[1:])]
+
+
+async def test_many_links_in_one_statement(editor: httpx.AsyncClient) -> None:
+    """A rule is judged once, not for each; a bad one among them is named."""
+    sites = [{**ITALIAN, "name": f"Site {n}", "group_ids": []} for n in range(1000)]
+    made = (await editor.post(SITES, json=sites)).json()["items"]
+    good, third = await made_group(editor), await made_group(editor, "group3")
+    links = [{"site_id": site["id"], "group_id": good} for site in made]
+    bad = await editor.post(
+        "/api/v1/sites-in-groups", json=[*links[:500], {**links[0], "group_id": third}]
+    )
+    assert bad.status_code == 409
+    assert bad.json()["errors"][0]["pointer"] == "#/500"
+    assert (await editor.post("/api/v1/sites-in-groups", json=links)).status_code == 201
+    shown = (await editor.get(f"{GROUPS}/{good}")).json()
+    assert len(shown["site_ids"]) == 1000
+    back = await editor.patch(f"{GROUPS}/{good}", json={"site_ids": shown["site_ids"]})
+    assert back.status_code == 200
+    assert (await editor.delete("/api/v1/sites-in-groups", params={"group_id": good})).json() == {
+        "count": 1000
+    }
+
+
+async def test_a_trigger_that_is_lost_comes_back(served: Served, editor: httpx.AsyncClient) -> None:
+    site = await made_site(editor)
+    group = await made_group(editor, site_ids=[site])
+    warehouse = served.warehouse
+    warehouse.excluded = ()
+    warehouse.connection.execute(
+        "drop trigger sites_in_groups__no_site_in_group3 on curated.groups"
+    )
+    await asyncio.to_thread(warehouse.build, "--select", "sites_in_groups")
+    refused = await editor.patch(f"{GROUPS}/{group}", json={"type": "group3"})
+    check_refused(served, refused, "no_site_in_group3", 409)
+    with psycopg.connect(warehouse.url) as connection:
+        connection.execute("begin isolation level repeatable read")
+        with pytest.raises(psycopg.errors.FeatureNotSupported):
+            connection.execute("update curated.groups set type = 'group2'")
+
+
+async def test_a_table_that_is_made_anew_gives_no_known_number(
+    served: Served, editor: httpx.AsyncClient
+) -> None:
+    """Nor one that a deleted row had."""
+    numbers = [await made_group(editor) for _ in range(3)]
+    assert (await editor.delete(f"{GROUPS}/{numbers[2]}")).status_code == 204
+    warehouse = served.warehouse
+    warehouse.excluded = ()
+    warehouse.connection.execute("drop table curated.groups cascade")
+    await asyncio.to_thread(warehouse.build, "--select", "marts.energy")
+    assert await made_group(editor) == numbers[2] + 1
+    shown = (await editor.get(GROUPS)).json()["items"]
+    assert [group["id"] for group in shown] == [*numbers[:2], numbers[2] + 1]
+
+
+@pytest.mark.parametrize("name", ["sites_in_groups", "groups"])
+async def test_links_are_as_restricted_as_their_rows(
+    datasets: Datasets, served: Served, tokens: Tokens, name: str
+) -> None:
+    """Neither shown nor written without a scope."""
+    site = await made_site(served.editor)
+    group = await made_group(served.editor, site_ids=[site])
+    manifest = served.warehouse.folder / "manifest.json"
+    text = json.loads((datasets.folder / "target" / "manifest.json").read_text())
+    text["nodes"][f"model.assay.{name}"]["config"]["meta"]["api"]["restricted"] = True
+    manifest.write_text(json.dumps(text))
+    settings = served.app.state.settings
+    app = create_app(settings, read_catalog(manifest))
+    (user,) = served.warehouse.query("select * from auth.users where username = 'editor'")
+    async with app.router.lifespan_context(app), client_of(app, tokens.issue(user["user_id"])) as c:
+        assert "group_ids" not in (await c.get(f"{SITES}/{site}")).json()
+        assert "group_ids" not in (await c.get(SITES)).json()["items"][0]
+        for params in ({"fields": "group_ids"}, {"expand": "groups"}):
+            assert (await c.get(SITES, params=params)).status_code in (403, 404)
+        for change in ({"group_ids": []}, {"name": "Adige", "group_ids": [group]}):
+            assert (await c.patch(f"{SITES}/{site}", json=change)).status_code == 403
+        assert (await c.put(f"{SITES}/{site}/groups/{group}")).status_code == 403
+        assert (await c.patch(f"{SITES}/{site}", json={"name": "Adige"})).status_code == 200

@@ -162,3 +162,49 @@ def test_a_new_rule_over_several_rows_names_what_breaks_it(
         visited.invoke = dbt
         visited.build("--select", "visits")
         visited.connection.execute(insert.encode())
+
+
+def test_a_new_column_of_a_table_that_others_refer_to(visited: Warehouse, folder: Path) -> None:
+    """It is filled from history, though rows go and come again meanwhile."""
+    models = folder / "dbt_project" / "models"
+    for name, old, new in (
+        (
+            "staging/energy/stg_energy__sites.sql",
+            "    name,\n    country,\n",
+            "    name,\n    upper(name) as label,\n    country,\n",
+        ),
+        (
+            "marts/energy/_energy__models.yml",
+            "      - name: country\n",
+            """\
+      - {name: label, data_type: text, constraints: [{type: not_null}]}
+      - name: country
+""",
+        ),
+    ):
+        path = models / name
+        assert path.read_text().count(old) == 1
+        path.write_text(path.read_text().replace(old, new))
+    with dbt_of(folder, folder / "target") as dbt:
+        assert dbt(visited.url, "parse").success
+        visited.invoke = dbt
+        visited.build("--select", "+sites")
+    assert values(visited, "select label from curated.sites order by id") == ["A", "B"]
+    assert values(visited, "select count(*) from curated.visits") == [2]
+
+
+def test_a_rule_whose_query_names_another_row(visited: Warehouse, folder: Path) -> None:
+    """It stops no load for ever: what is left of the load is rejected under its name."""
+    path = folder / CONTRACT
+    other = STRICTER.replace("others.visit <> visits.visit", "others.visit < visits.visit")
+    path.write_text(path.read_text().replace("    constraints:\n", f"{other}    constraints:\n"))
+    visited.connection.execute("delete from curated.visits where visit = 'a'")
+    with dbt_of(folder, folder / "target") as dbt:
+        assert dbt(visited.url, "parse").success
+        visited.invoke = dbt
+        visited.build("--select", "visits")
+        load_id = load(visited, "inspectors.visits", "visit,site", "aa,1", "zz,2")
+        visited.build("--select", "visits")
+    verdicts = visited.query("select * from journal.verdicts where load_id = %s", load_id)
+    assert {tuple(row["rules"]) for row in verdicts} == {("one_visit_of_a_site",)}
+    assert values(visited, "select visit from curated.visits") == ["b"]

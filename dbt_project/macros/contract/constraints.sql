@@ -25,14 +25,9 @@
             {%- set definition = none -%}
         {%- endif -%}
         {%- if definition -%}
-            {%- set name = contract.alias ~ '__' ~ rule.name -%}
-            {%- if name | length > 63 -%}
-                {{ exceptions.raise_compiler_error(
-                    "The constraint name " ~ name ~ " is longer than PostgreSQL's 63"
-                    ~ " characters: shorten the rule's name."
-                ) }}
-            {%- endif -%}
-            {%- do constraints.append({'name': name, 'definition': definition, 'rule': rule}) -%}
+            {%- do constraints.append({
+                'name': constraint_name(contract, rule), 'definition': definition, 'rule': rule,
+            }) -%}
         {%- endif -%}
     {%- endfor -%}
     {%- for constraint in contract.constraints
@@ -42,6 +37,17 @@
         ) }}
     {%- endfor -%}
     {{ return(constraints) }}
+{%- endmacro %}
+
+{% macro constraint_name(contract, rule) -%}
+    {%- set name = contract.alias ~ '__' ~ rule.name -%}
+    {%- if name | length > 63 -%}
+        {{ exceptions.raise_compiler_error(
+            "The constraint name " ~ name ~ " is longer than PostgreSQL's 63"
+            ~ " characters: shorten the rule's name."
+        ) }}
+    {%- endif -%}
+    {{ return(name) }}
 {%- endmacro %}
 
 {#- The constraint that holds a rule, or nothing. A functional dependency is held

@@ -2,79 +2,104 @@
     or tables, and that a row has another version when its links have. -#}
 
 {#- Makes the triggers of a contract what it says. Their functions are named
-    `<table>__<rule>`, and commented with a fingerprint. -#}
+    `<table>__<rule>`, and commented with the model and a fingerprint. -#}
 {% macro define_triggers(contract, relation) -%}
-    {%- set wanted = {} -%}
-    {%- for rule in contract_rules(contract) if rule.kind == 'query' and rule.severity == 'error' -%}
-        {%- set tables = [table_of(contract)] -%}
-        {%- for name in rule.over -%}
-            {%- do tables.append(table_of(contract_of(name))) -%}
-        {%- endfor -%}
-        {%- do wanted.update({contract.alias ~ '__' ~ rule.name: {
-            'body': refusal_of(contract, rule), 'tables': tables, 'level': 'statement', 'rule': rule,
-        }}) -%}
-    {%- endfor -%}
-    {%- if linked_by(contract) -%}
-        {%- do wanted.update({contract.alias ~ '__links': {
-            'body': touch_of(contract), 'tables': [table_of(contract)], 'level': 'row',
-        }}) -%}
-    {%- endif -%}
-
-    {%- set found = dict(query("
-        select proname, obj_description(oid, 'pg_proc')
+    {%- set wanted = wanted_triggers(contract) -%}
+    {%- set found = {} -%}
+    {#- with the tables: one that was made anew has lost its triggers -#}
+    {%- for name, comment in query("
+        select
+            proname,
+            obj_description(pg_proc.oid, 'pg_proc') || ' ' || coalesce((
+                select string_agg(tgrelid::regclass::text, ' ' order by tgrelid::regclass::text)
+                from pg_catalog.pg_trigger
+                where tgfoid = pg_proc.oid and tgenabled = 'O'
+            ), '')
         from pg_catalog.pg_proc
         where
             pronamespace = '" ~ contract.schema ~ "'::regnamespace
-            and prorettype = 'trigger'::regtype
-            and starts_with(proname, '" ~ contract.alias ~ "__')
-    ")) -%}
+            and starts_with(obj_description(pg_proc.oid, 'pg_proc'), '" ~ contract.name ~ " ')
+    ") -%}
+        {%- do found.update({name: comment}) -%}
+    {%- endfor -%}
     {%- for name in found if name not in wanted -%}
         {%- do execute_sql('drop function ' ~ contract.schema ~ '.' ~ name ~ ' cascade') -%}
         {{ log(contract.alias ~ ': dropped trigger ' ~ name, info=true) }}
     {%- endfor -%}
     {%- for name, trigger in wanted.items() -%}
-        {%- set fingerprint = local_md5(trigger | string) -%}
-        {%- if found.get(name) != fingerprint -%}
-            {%- do define_trigger(contract.schema ~ '.' ~ name, name, trigger, fingerprint) -%}
+        {%- set comment = contract.name ~ ' ' ~ local_md5(trigger | string) -%}
+        {%- if found.get(name) != comment ~ ' ' ~ trigger.tables | sort | join(' ') -%}
+            {%- do define_trigger(contract.schema ~ '.' ~ name, name, trigger, comment) -%}
             {%- do refuse_breaking_rows(contract, trigger.rule, relation) if trigger.rule -%}
             {{ log(contract.alias ~ ': added trigger ' ~ name, info=true) if found }}
         {%- endif -%}
     {%- endfor -%}
 {%- endmacro %}
 
-{% macro define_trigger(function, name, trigger, fingerprint) -%}
+{#- {name: {body, level, tables: {table: its columns}, rule}}. -#}
+{% macro wanted_triggers(contract) -%}
+    {%- set wanted = {} -%}
+    {%- for rule in contract_rules(contract) if rule.kind == 'query' and rule.severity == 'error' -%}
+        {%- set tables = {} -%}
+        {%- for name in [contract.name] + rule.over -%}
+            {%- set read = contract_of(name) -%}
+            {%- do tables.update({table_of(read): read.columns | join(', ')}) -%}
+        {%- endfor -%}
+        {%- do wanted.update({constraint_name(contract, rule): {
+            'body': refusal_of(contract, rule), 'tables': tables, 'level': 'statement', 'rule': rule,
+        }}) -%}
+    {%- endfor -%}
+    {%- if linked_by(contract) -%}
+        {#- no rule has such a name -#}
+        {%- do wanted.update({contract.alias ~ '____touch': {
+            'body': touch_of(contract),
+            'tables': {table_of(contract): contract.columns | join(', ')},
+            'level': 'row',
+        }}) -%}
+    {%- endif -%}
+    {{ return(wanted) }}
+{%- endmacro %}
+
+{% macro define_trigger(function, name, trigger, comment) -%}
     {%- do execute_sql('drop function if exists ' ~ function ~ ' cascade') -%}
     {%- do execute_sql(
-        'create function ' ~ function ~ '() returns trigger language plpgsql as $trigger$ '
-        ~ trigger.body ~ ' $trigger$; comment on function ' ~ function ~ " is '" ~ fingerprint ~ "'"
+        'create function ' ~ function ~ '() returns trigger language plpgsql as $trigger$'
+        ~ '\n#variable_conflict use_column\n' ~ trigger.body ~ ' $trigger$; comment on function '
+        ~ function ~ " is '" ~ comment ~ "'"
     ) -%}
-    {%- for table in trigger.tables -%}
+    {%- for table, columns in trigger.tables.items() -%}
+        {#- not for the version of a row, which links change -#}
         {%- do execute_sql(
-            'create trigger ' ~ name ~ ' after insert or update or delete on ' ~ table
-            ~ ' for each ' ~ trigger.level ~ ' execute function ' ~ function ~ '()'
+            'create trigger ' ~ name ~ ' after insert or delete or update of ' ~ columns ~ ' on '
+            ~ table ~ ' for each ' ~ trigger.level ~ ' execute function ' ~ function ~ '()'
         ) -%}
     {%- endfor -%}
 {%- endmacro %}
 
 {#- Refuses a statement that breaks a rule over several rows. Two writers could break it
     together where neither sees what the other writes: so they take turns, from the end of
-    the statement to that of the transaction, and the query sees all before it. -#}
+    the statement to that of the transaction, and the query sees all before it. One snapshot for
+    a whole transaction would not show it. -#}
 {% macro refusal_of(contract, rule) -%}
     begin
+        if current_setting('transaction_isolation') = 'repeatable read' then
+            raise exception 'the rule {{ rule.name }} cannot be judged under repeatable read'
+            using errcode = 'feature_not_supported';
+        end if;
         perform pg_advisory_xact_lock(hashtextextended('rules of {{ neighbours(contract) | first }}', 0));
         if exists ({{ query_of(contract, rule, table_of(contract)) }}) then
             raise exception 'the rule {{ rule.name }} is broken' using
                 errcode = '23P01',
                 schema = '{{ contract.schema }}',
                 table = '{{ contract.alias }}',
-                constraint = '{{ contract.alias }}__{{ rule.name }}';
+                constraint = '{{ constraint_name(contract, rule) }}';
         end if;
         return null;
     end
 {%- endmacro %}
 
-{#- The models that are connected with one by rules, in order. All their rules have one turn:
-    whoever holds one of several turns and waits for another could wait for ever. -#}
+{#- A model and those that are connected with it by rules, in order. All their rules have one
+    turn: whoever holds one of several turns and waits for another could wait for ever. -#}
 {% macro neighbours(contract) -%}
     {%- set ns = namespace(names=[contract.name]) -%}
     {%- for step in curated_models() -%}

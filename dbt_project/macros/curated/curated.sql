@@ -66,6 +66,11 @@
     {%- do wait_for_turn('build ' ~ contract.name) -%}
 {%- endmacro %}
 
+{#- Judges foreign keys now: a table that waits for it cannot be altered. -#}
+{% macro settle_references() -%}
+    {%- do execute_sql('set constraints all immediate; set constraints all deferred') -%}
+{%- endmacro %}
+
 {#- Takes what the entity has not taken yet, each load in a transaction of its own. -#}
 {% macro take_pending(contract, relation) -%}
     {%- for load in pending_loads(contract) -%}

@@ -172,6 +172,13 @@
                 from (" ~ query_of(contract, rule, written) ~ ") as breaking
             )
         ") -%}
+        {#- where the query names other rows than these the trigger would stop the load for ever -#}
+        {%- do execute_sql("
+            insert into doubts
+            select _row_number, array['" ~ rule.name ~ "']
+            from " ~ undoubted ~ " as undoubted
+            where exists (" ~ query_of(contract, rule, written) ~ ")
+        ") -%}
     {%- endfor -%}
 {%- endmacro %}
 

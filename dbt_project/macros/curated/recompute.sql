@@ -59,6 +59,7 @@
         ~ ' from ' ~ state ~ ' where ' ~ key ~ ' in (select key from difference)'
     ) -%}
     {%- do replace_ledger(contract, ledger) -%}
+    {%- do settle_references() -%}
     {%- set changed = query('select count(*) from difference')[0][0] -%}
     {%- do execute_sql('drop table ' ~ state ~ ', ' ~ ledger ~ ', difference') -%}
     {%- if flags.FULL_REFRESH or changed -%}

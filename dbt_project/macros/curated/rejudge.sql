@@ -79,6 +79,7 @@
         left join " ~ relation ~ " as curated on curated." ~ key ~ " = difference.key
     ") -%}
     {%- do forget(contract, 'select key from difference') -%}
+    {%- do settle_references() -%}
     {%- do add_missing_constraints(contract, relation) -%}
     {%- do define_versions(contract) -%}
     {%- do execute_sql('drop table ' ~ copy ~ ', ' ~ ledger_of(rehearsed)) -%}

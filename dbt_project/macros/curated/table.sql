@@ -29,11 +29,15 @@
             {%- do faults.append('a rule is named in lower case, not ' ~ rule.name) -%}
         {%- endif -%}
         {%- do constraint_of(contract, rule) if rule.kind == 'dependency' -%}
-        {%- for name in rule.over if source_tables_of(contract_of(name)) -%}
+        {%- for name in rule.over -%}
             {#- its loads would not be judged by the rule, and stop at its trigger -#}
             {%- do faults.append(
                 'the rule ' ~ rule.name ~ ' reads ' ~ name ~ ', which loads feed: write it there'
-            ) -%}
+            ) if source_tables_of(contract_of(name)) -%}
+            {%- do faults.append(
+                'the rule ' ~ rule.name ~ ' reads ' ~ name ~ ", which is to be built before: add"
+                ~ " `-- depends_on: {{ ref('" ~ name ~ "') }}`"
+            ) if contract_of(name).unique_id not in contract.depends_on.nodes -%}
         {%- endfor -%}
     {%- endfor -%}
     {%- if faults -%}

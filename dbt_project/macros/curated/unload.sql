@@ -112,7 +112,9 @@
     ") -%}
     {%- do judge_rows(contract, staged, 'verdicts', 'where not _is_deletion') -%}
     {%- do doubt(contract, relation, staged, ' and not staged._is_deletion') -%}
-    {%- do doubt_queries(contract, relation, '(select * from ' ~ staged ~ ' where not _is_deletion)') -%}
+    {%- set restored = '(select * from ' ~ staged ~ ' where not _is_deletion)' -%}
+    {%- do doubt_references(contract, restored) -%}
+    {%- do doubt_queries(contract, relation, restored) -%}
     {%- do execute_sql('insert into verdicts select row_number, rules from doubts') -%}
     {%- do drop_rejected(staged) -%}
     {%- set restored = journaled(contract, by, "
