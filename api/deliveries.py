@@ -3,13 +3,13 @@
 from typing import Annotated
 
 from fastapi import Depends, Response
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from api.database import Pool
 from api.errors import documented
 from api.resource import PREFIX, READING, answer, found
 from api.router import Router
-from api.schemas import MaybeText
+from api.schemas import MaybeMoment, MaybeText
 from api.security import Admin
 from api.sessions import no_parameters
 from assay.catalog import Catalog
@@ -33,8 +33,8 @@ class Deliveries(BaseModel):
     entity: str
     waiting: int = Field(description="Changes that were taken up and not delivered yet.")
     dead: int = Field(description="Changes that the receiver does not take.")
-    delivered_at: AwareDatetime | None
-    failed_at: AwareDatetime | None
+    delivered_at: MaybeMoment
+    failed_at: MaybeMoment
     error: MaybeText = Field(description="Of the last failure.")
     dead_letters: list[DeadLetter] = Field(description=f"The first {DEAD_SHOWN}.")
 

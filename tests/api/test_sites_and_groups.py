@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.api.conftest import Served
+from tests.api.conftest import Served, upload
 
 pytestmark = pytest.mark.anyio
 
@@ -190,8 +190,7 @@ async def test_a_file_is_sent(editor: httpx.AsyncClient) -> None:
     """A row that people made since keeps its number: the sequence passes by those of files."""
     rows = [row_of(n, {**ITALIAN, "name": f"Site {n}"}) for n in (2, 3, 5)]
     content = "\n".join([",".join(HEADER), *(",".join(row) for row in rows)])
-    files = {"file": ("sites.csv", content.encode(), "text/csv")}
-    response = await editor.put(SITES, files=files, timeout=60)
+    response = await upload(editor, SITES, content.encode(), "sites.csv")
     assert response.status_code == 200, response.text
     assert [await made(editor, SITES, **ITALIAN) for _ in range(3)] == [4, 6, 7]
 

@@ -1,4 +1,4 @@
--- ISO 8601 with `T` or a blank, or a date; UTC where there is no offset; null for anything else.
+-- ISO 8601 with `T` or a blank, or a date, is an instant; UTC without an offset.
 with
 
 cases (given, expected) as (
