@@ -1,4 +1,4 @@
--- ISO 8601 with `T` or a blank, or a date, is an instant; UTC without an offset.
+-- ISO 8601 with `T` or a blank, or a date, is an instant; UTC without offset.
 with
 
 cases (given, expected) as (
