@@ -16,6 +16,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api import (
     accounts,
+    deliveries,
     history,
     links,
     lists,
@@ -53,6 +54,7 @@ from assay.settings import (
     check_production,
     read_settings,
 )
+from sync.schedule import schedule_of
 
 _METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 
@@ -81,15 +83,20 @@ def create_app(
     database = Database(database_url(settings))
     builder = Builder(settings)
     metrics = Metrics(database, builder)
+    schedule = schedule_of(settings, database_url(settings), catalog)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         warm_up()
         remove_left_over()
         await database.connect()
+        if schedule:
+            schedule.start()
         if warm and any(entity.source_tables for entity in catalog.served):
             builder.warm_up()
         yield
+        if schedule:
+            schedule.shutdown(wait=False)
         await builder.close()
         await database.disconnect()
 
@@ -158,6 +165,7 @@ def _routers(settings: Settings, catalog: Catalog, tokens: Tokens) -> Iterator[R
             )
         yield Router.joined(*parts, rows.router_of(resource))
     yield Router.joined(loads.router_of(catalog, reports), rejected.router_of(catalog, reports))
+    yield deliveries.router_of(catalog)
     yield sessions.router_of(tokens)
     scopes = Scopes(catalog)
     yield Router.joined(

@@ -209,6 +209,10 @@ class Schemas:
 
 
 MaybeText = Annotated[str | None, WithJsonSchema({"type": "string", "nullable": True})]
+MaybeMoment = Annotated[
+    AwareDatetime | None,
+    WithJsonSchema({"type": "string", "format": "date-time", "nullable": True}),
+]
 MaybeWhole = Annotated[int | None, WithJsonSchema({"type": "integer", "nullable": True})]
 
 

@@ -103,6 +103,10 @@ class Entity:
     """Only for people whose scopes name it."""
     sample: str | None = None
     """Path, from the project's root, of rows to begin with, where no source has any."""
+    sync_path: str | None = None
+    """Where its changes are delivered, below the receiver's URL."""
+    sync_personal_data: bool = False
+    """Whether columns that say something of a person are delivered too."""
     links: tuple[Link, ...] = ()
     linked_in: tuple["Entity", ...] = ()
     """Those whose rows are links of its rows, and go with them."""
@@ -260,6 +264,8 @@ def _entity(
         search=tuple(meta.get("search", ())),
         is_restricted=meta.get("api", {}).get("restricted", False),
         sample=meta.get("api", {}).get("sample"),
+        sync_path=meta.get("sync", {}).get("path"),
+        sync_personal_data=meta.get("sync", {}).get("pii", False),
     )
 
 

@@ -148,6 +148,28 @@ def build(
 
 
 @app.command()
+def sync(
+    retry_dead: Annotated[
+        bool, typer.Option("--retry-dead", help="Also what the receiver did not take before.")
+    ] = False,
+) -> None:
+    """Deliver what has changed to the system at SYNC_URL, now."""
+    from sync.delivery import deliver  # noqa: PLC0415 - the other commands send nothing
+
+    settings = read_settings()
+    if not settings.sync_url:
+        raise ValueError("SYNC_URL is not set: it says where changes are delivered to.")
+    url, catalog = _prepare(settings)
+    accounts = asyncio.run(deliver(settings, url, catalog, revive=retry_dead))
+    if accounts is None:
+        console.print("Another worker is delivering.")
+        return
+    report.print_deliveries(console, accounts)
+    if any(account.error for account in accounts):
+        raise typer.Exit(1)
+
+
+@app.command()
 def unload(load_id: int) -> None:
     """Take a load back: each row on which nothing newer stands becomes what it was before."""
     settings = read_settings()

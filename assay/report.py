@@ -1,6 +1,6 @@
 """What the terminal says at the end: each load's account, rejected rows, addresses."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from rich.console import Console
@@ -12,9 +12,20 @@ from assay.settings import Settings
 from loader.copy import LoadResult
 from loader.report import read_rejected, read_report
 
+if TYPE_CHECKING:
+    from sync.delivery import Account
+
 REJECTED_SHOWN = 20
 ACCOUNT = ("rows", "new", "changed", "unchanged", "superseded", "duplicates", "rejected")
 UNLOADED = ("deleted", "restored", "newer")
+
+
+def print_deliveries(console: Console, accounts: "list[Account]") -> None:
+    table = Table("dataset", "delivered", "waiting", "dead letters", "error")
+    for account in accounts:
+        counts = (account.delivered, account.waiting, account.dead)
+        table.add_row(account.entity, *map(str, counts), escape(account.error or ""))
+    console.print(table)
 
 
 def print_results(console: Console, results: list[LoadResult]) -> None:

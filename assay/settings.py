@@ -111,6 +111,21 @@ class Settings(BaseSettings):
     log_format: Literal["json", "text"] | None = None
     """Without one: text on a terminal, JSON elsewhere."""
 
+    sync_url: str | None = None
+    """Of the system that changes are delivered to."""
+    sync_username: str | None = None
+    """Of the account that logs in there."""
+    sync_password: SecretStr | None = None
+    """Its password."""
+    sync_token_path: str = "/token"  # noqa: S105
+    """Below its URL, where OAuth2's password login is."""
+    sync_interval_minutes: _Count = 10
+    """How often the API looks for changes to deliver."""
+    sync_timeout_seconds: float = Field(default=30, gt=0, le=3600)
+    """How long a delivery of one batch may take."""
+    sync_batch: int = Field(default=500, ge=1, le=10_000)
+    """Changes in one request."""
+
     open_registration: bool = False
     """Whether anybody may make himself a reader."""
 
@@ -167,6 +182,8 @@ def _faults(settings: Settings) -> Iterator[str]:
         yield "ADMIN_PASSWORD is one that everybody knows."
     if settings.open_registration:
         yield "OPEN_REGISTRATION lets anybody read."
+    if settings.sync_url and not settings.sync_url.startswith("https://"):
+        yield "SYNC_URL is not https: its password could be read on the way."
     if settings.debug.lower() not in ("", "0", "false", "no", "off"):
         yield "DEBUG is on."
 

@@ -70,7 +70,11 @@ class Warehouse:
     folder: Path
     invoke: Invoke
     create_database: Callable[..., str]
-    excluded: tuple[str, ...] = ("--exclude", "fqn:*.energy.*")
+    excluded: tuple[str, ...] = (
+        "--exclude",
+        *(f"+marts.{dataset}" for dataset in ("energy", "products")),
+        *(f"rejected.{dataset}" for dataset in ("energy", "products")),
+    )
     """Of builds: most tests are about one dataset, and the others would take their time."""
     connection: psycopg.Connection[dict[str, Any]] = field(init=False)
 

@@ -1,5 +1,6 @@
 """The API over an invented catalog: one entity with a column of every type, and one source."""
 
+import asyncio
 import importlib
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -34,8 +35,8 @@ from tests.conftest import ROOT, copy_files
 from tests.warehouse import DATABASE, Invoke, Warehouse, dbt_of
 
 PLATFORM: tuple[str, ...] = tuple(
-    importlib.import_module(f"assay.migrations.versions.{name}").SQL
-    for name in ("0001_platform", "0002_history", "0003_accounts", "0004_requests")
+    importlib.import_module(f"assay.migrations.versions.{path.stem}").SQL
+    for path in sorted((ROOT / "assay" / "migrations" / "versions").glob("0*.py"))
 )
 SECRET = "a secret of the tests, more than 32 bytes"  # noqa: S105 - of the tests
 PASSWORD = "correct horse battery staple"  # noqa: S105
@@ -401,3 +402,14 @@ async def served(
     ):
         with warehouse.connection:
             yield Served(warehouse, app, reader, editor)
+
+
+async def upload(client: httpx.AsyncClient, path: str, content: bytes, name: str) -> httpx.Response:
+    """Send a file; the report of its load, also where the build takes longer than an answer may."""
+    response = await client.put(path, files={"file": (name, content)}, timeout=60)
+    if response.status_code != 202:
+        return response
+    async with asyncio.timeout(60):
+        while (report := await client.get(response.headers["location"])).json()["pending"]:
+            await asyncio.sleep(0.1)
+    return report

@@ -12,7 +12,7 @@ import pytest
 from api.app import create_app
 from api.tokens import Tokens
 from assay.catalog import read_catalog
-from tests.api.conftest import Datasets, Served, client_of
+from tests.api.conftest import Datasets, Served, client_of, upload
 
 pytestmark = pytest.mark.anyio
 
@@ -195,8 +195,7 @@ async def test_a_file_is_sent(editor: httpx.AsyncClient) -> None:
     """A row that people made since keeps its number: the sequence passes by those of files."""
     rows = [row_of(n, {**ITALIAN, "name": f"Site {n}"}) for n in (2, 3, 5)]
     content = "\n".join([",".join(HEADER), *(",".join(row) for row in rows)])
-    files = {"file": ("sites.csv", content.encode(), "text/csv")}
-    response = await editor.put(SITES, files=files, timeout=60)
+    response = await upload(editor, SITES, content.encode(), "sites.csv")
     assert response.status_code == 200, response.text
     assert [await made(editor, SITES, **ITALIAN) for _ in range(3)] == [4, 6, 7]
 

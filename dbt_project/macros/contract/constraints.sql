@@ -3,7 +3,10 @@
     the rule and its message. -#}
 {% macro contract_constraints(contract) -%}
     {%- set constraints = [] -%}
-    {%- for rule in contract_rules(contract) if rule.severity == 'error' -%}
+    {%- set rules = contract_rules(contract) | selectattr('severity', 'equalto', 'error') | list -%}
+    {#- a primary key would name those of its columns itself -#}
+    {%- set not_null = rules | selectattr('kind', 'equalto', 'not_null') | list -%}
+    {%- for rule in not_null + rules | rejectattr('kind', 'equalto', 'not_null') | list -%}
         {%- if rule.kind == 'check' -%}
             {%- set definition = 'check (' ~ rule.expression ~ ')' -%}
         {%- elif rule.kind == 'unique' and rule.columns == key_of(contract) -%}

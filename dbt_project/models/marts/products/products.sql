@@ -1,0 +1,9 @@
+with
+
+staged as (
+
+    select * from {{ ref('stg_shop__products') }}
+
+)
+
+select * from staged

@@ -1,0 +1,1 @@
+"""Changes of curated tables, delivered to another system; see docs/operations.md."""

@@ -1,0 +1,231 @@
+"""Every change arrives at least once, and the last state there is the one here (A-29)."""
+
+import asyncio
+import threading
+from dataclasses import replace
+
+import pytest
+
+from sync.delivery import MAX_ATTEMPTS, deliver
+from tests.sync.conftest import Shop
+from tests.sync.receiver import Batch, System
+
+pytestmark = pytest.mark.anyio
+
+POISON = "7"
+"""Barcode of a product of the sample."""
+
+
+def check_delivered(shop: Shop, system: System) -> None:
+    """All is there as it is here, and nothing waits."""
+    assert system.rows == shop.rows()
+    assert shop.outbox() == []
+    assert system.overlaps == []
+
+
+async def test_all_changes_are_delivered(shop: Shop, system: System) -> None:
+    account = await shop.deliver(sync_batch=2)
+    assert (account.delivered, account.waiting, account.dead, account.error) == (5, 0, 0, None)
+    check_delivered(shop, system)
+    assert {len(batch) for batch in system.batches} == {1, 2}
+
+    assert (await shop.deliver()).delivered == 0
+    await shop.put("1")
+    await shop.put("7", quantity=20)
+    await shop.delete("12345670")
+    await shop.put("2")
+    await shop.delete("2")
+    account = await shop.deliver()
+    assert account.delivered == 4  # that one is gone is said once more, of one that never was there
+    check_delivered(shop, system)
+    assert set(system.taken.values()) == {1}
+    assert len(system.keys_of["7"]) == 2
+    # a row that comes back as it was is a change again
+    await shop.put("7", quantity=21)
+    await shop.deliver()
+    await shop.put("7", quantity=20)
+    await shop.deliver()
+    check_delivered(shop, system)
+    assert len(system.keys_of["7"]) == 4
+
+
+async def test_a_build_is_delivered(shop: Shop, system: System) -> None:
+    """Whoever changed the row; a row that was only looked at is none."""
+    await shop.deliver()
+    shop.connection.execute("""
+        update curated.products set quantity = 99, _transaction_id = pg_current_xact_id()
+        where barcode = '7'
+    """)
+    assert (await shop.deliver()).delivered == 1
+    check_delivered(shop, system)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        ["fail"],
+        ["fail"] * 2,
+        ["hang"],
+        ["token ran out"],
+        ["take", "token ran out"],
+        ["no login"],
+        ["take and die"],
+        ["take", "take and die", "fail"],
+        ["redirect"],
+    ],
+)
+async def test_a_receiver_that_fails_for_a_while(
+    shop: Shop, system: System, plan: list[str]
+) -> None:
+    """The run tries again, with the same keys; what failed alone is for a later one."""
+    system.plan.extend(plan)
+    account = await shop.deliver(sync_batch=2)
+    assert account.error is None
+    assert account.waiting == (plan == ["fail"] * 2)
+    shop.connection.execute("update journal.outbox set due_at = now()")
+    await shop.deliver()
+    check_delivered(shop, system)
+    assert all(len(keys) == 1 for keys in system.keys_of.values())
+
+
+async def test_a_receiver_that_is_down(shop: Shop, system: System) -> None:
+    """Nothing is lost and nothing dies of it; a later run delivers."""
+    for _ in range(MAX_ATTEMPTS + 1):
+        account = await shop.deliver(sync_url="http://127.0.0.1:9")
+        assert account.error is not None
+        assert "ConnectError" in account.error
+        assert (account.delivered, account.waiting, account.dead) == (0, 5, 0)
+    await shop.put("7", quantity=20)
+    account = await shop.deliver()
+    assert account.error is None
+    check_delivered(shop, system)
+
+
+async def test_a_receiver_that_always_fails(shop: Shop, system: System) -> None:
+    """No change is a dead letter where none is taken."""
+    system.plan.extend(["fail"] * 1000)
+    for _ in range(MAX_ATTEMPTS + 1):
+        account = await shop.deliver()
+        assert account.dead == 0
+    system.plan.clear()
+    shop.connection.execute("update journal.outbox set due_at = now()")
+    await shop.deliver()
+    check_delivered(shop, system)
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+async def test_one_that_is_refused(shop: Shop, system: System, status: int) -> None:
+    """A dead letter, until its row changes; the others are delivered."""
+    system.poison[POISON] = status
+    account = await shop.deliver()
+    rows = shop.rows()
+    (left,) = shop.outbox()
+    assert left["key"] == POISON
+    assert set(system.rows) == set(rows) - {POISON}
+    if not account.dead:  # it came first, and nothing had been taken before it
+        shop.connection.execute("update journal.outbox set due_at = now()")
+        await shop.put("1")
+        account = await shop.deliver()
+        (left,) = shop.outbox()
+    assert account.dead == 1
+    assert left["error"] == f"{status}: this is not for me"
+    await shop.deliver()
+    assert [row["is_dead"] for row in shop.outbox()] == [True]
+
+    system.poison.clear()
+    await shop.put(POISON, quantity=3)
+    await shop.deliver()
+    check_delivered(shop, system)
+
+
+async def test_a_dead_letter_is_tried_again(shop: Shop, system: System) -> None:
+    system.poison[POISON] = 422
+    for _ in range(MAX_ATTEMPTS):
+        shop.connection.execute("update journal.outbox set due_at = now()")
+        account = await shop.deliver()
+    assert account.dead == 1
+    system.poison.clear()
+    await shop.deliver()
+    assert len(shop.outbox()) == 1
+    await shop.deliver(revive=True)
+    check_delivered(shop, system)
+
+
+async def test_one_that_the_receiver_fails_over(shop: Shop, system: System) -> None:
+    """It holds up nobody; while others are taken it becomes a dead letter after some tries."""
+    system.poison[POISON] = 500
+    await shop.deliver()
+    for number in range(MAX_ATTEMPTS + 1):
+        await shop.put("1", quantity=number)
+        shop.connection.execute("update journal.outbox set due_at = now() where not is_dead")
+        account = await shop.deliver()
+        assert system.rows["1"]["quantity"] == number
+    assert (account.waiting, account.dead) == (0, 1)
+    assert {key: row for key, row in shop.rows().items() if key != POISON} == system.rows
+
+
+@pytest.mark.parametrize("status", [403, 404, 405, 415, 429])
+async def test_what_no_change_is_to_blame_for(shop: Shop, system: System, status: int) -> None:
+    """Nothing is a dead letter, whatever stands at the URL."""
+    system.poison[POISON] = status
+    account = await shop.deliver()
+    assert account.error is not None
+    assert account.error.startswith(str(status))
+    assert (account.waiting, account.dead) == (5, 0)
+    system.poison.clear()
+    await shop.deliver()
+    check_delivered(shop, system)
+
+
+async def test_a_change_during_a_delivery(shop: Shop, system: System) -> None:
+    """It is sent again, as it is then."""
+    loop = asyncio.get_running_loop()
+    edited = threading.Event()
+
+    def edit(_batch: Batch) -> None:
+        if not edited.is_set():
+            edited.set()
+            asyncio.run_coroutine_threadsafe(shop.put("7", quantity=77), loop).result(10)
+
+    system.on_batch = edit
+    await shop.deliver(sync_timeout_seconds=5)
+    assert system.rows["7"]["quantity"] == 77
+    assert len(system.keys_of["7"]) == 2
+    check_delivered(shop, system)
+
+
+async def test_two_workers_send_nothing_at_once(shop: Shop, system: System) -> None:
+    system.seconds = 0.05
+    settings = shop.settings.model_copy(update={"sync_batch": 1, "sync_timeout_seconds": 5})
+    runs = [deliver(settings, shop.url, shop.catalog) for _ in range(4)]
+    accounts = await asyncio.gather(*runs)
+    assert len([run for run in accounts if run is not None]) == 1
+    check_delivered(shop, system)
+    assert set(system.taken.values()) == {1}
+
+
+async def test_workers_without_turns_send_nothing_at_once(
+    shop: Shop, system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a worker loses its turn with its connection: the claims hold."""
+    monkeypatch.setattr("sync.delivery._TURN", "select true")
+    system.seconds = 0.02
+    settings = shop.settings.model_copy(update={"sync_batch": 1, "sync_timeout_seconds": 5})
+    for number in range(20):
+        await shop.put(str(100 + number))
+    await asyncio.gather(*(deliver(settings, shop.url, shop.catalog) for _ in range(4)))
+    await shop.deliver()
+    check_delivered(shop, system)
+    assert set(system.taken.values()) == {1}
+
+
+async def test_personal_columns_stay_here(shop: Shop, system: System) -> None:
+    entity = shop.entity
+    columns = tuple(replace(c, is_personal=c.name == "name") for c in entity.columns)
+    for is_said in (False, True):
+        personal = replace(entity, columns=columns, sync_personal_data=is_said)
+        shop.catalog = replace(shop.catalog, entities={entity.name: personal})
+        await shop.put("7", quantity=50 + is_said)
+        await shop.deliver()
+        assert ("name" in system.rows["7"]) is is_said
+        assert "price" in system.rows["7"]
