@@ -410,6 +410,6 @@ async def upload(client: httpx.AsyncClient, path: str, content: bytes, name: str
     if response.status_code != 202:
         return response
     async with asyncio.timeout(60):
-        while (report := await client.get(response.headers["location"])).json()["pending"]:
+        while (report := await client.get(response.headers["location"])).json()["pending"]:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
     return report
