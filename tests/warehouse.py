@@ -70,7 +70,10 @@ class Warehouse:
     folder: Path
     invoke: Invoke
     create_database: Callable[..., str]
-    excluded: tuple[str, ...] = ("--exclude", "fqn:*.energy.*")
+    excluded: tuple[str, ...] = (
+        *("--exclude", "fqn:*.energy.*"),
+        *("--exclude", "fqn:*.synthea.*", "--exclude", "fqn:*.patients.*"),
+    )
     """Of builds: most tests are about one dataset, and the others would take their time."""
     connection: psycopg.Connection[dict[str, Any]] = field(init=False)
 
