@@ -27,6 +27,11 @@ import psycopg
 
 _NOBODY = 65534
 _SHUTDOWN_SECONDS = 300  # it writes all changed pages, up to `shared_buffers`, to a slow disk
+_IS_TERSE = """
+select from pg_db_role_setting
+inner join pg_database on pg_database.oid = setdatabase
+where datname = 'assay' and 'log_error_verbosity=terse' = any(setconfig)
+"""
 
 
 class PostgresError(Exception):
@@ -208,6 +213,10 @@ def _create_database(address: Address) -> None:
     with psycopg.connect(where, autocommit=True) as connection:
         if not connection.execute("select from pg_database where datname = 'assay'").rowcount:
             connection.execute("create database assay")
+        # The details of an error are the values of a row, and rows may be personal; those of
+        # a server that does not start are for people, so this is not a setting of the server.
+        if not connection.execute(_IS_TERSE).rowcount:
+            connection.execute("alter database assay set log_error_verbosity = terse")
 
 
 def _settings() -> dict[str, str]:

@@ -50,7 +50,9 @@ def print_loads(console: Console, url: str, catalog: Catalog, load_ids: set[int]
             )
             if rejected:
                 total = sum(account["rejected"] for account in load["entities"])
-                console.print(_rejected(rejected, total))
+                fed = catalog.fed_by(load["source_table"])
+                is_personal = any(entity.has_personal_data for entity in fed)
+                console.print(_rejected(rejected, total, is_personal=is_personal))
 
 
 def print_unload(console: Console, url: str, catalog: Catalog, load_id: int) -> None:
@@ -107,12 +109,16 @@ def _print_counts(console: Console, account: dict[str, Any]) -> None:
         console.print(f"  warning {name}: {warning['count']:,} rows. {message}")
 
 
-def _rejected(rejected: list[dict[str, Any]], total: int) -> Table:
+def _rejected(rejected: list[dict[str, Any]], total: int, *, is_personal: bool) -> Table:
     shown = f"the first {len(rejected)} of {total:,}" if total > len(rejected) else f"{total:,}"
-    table = Table("row", "why, and the row as it came", title=f"rejected rows: {shown}")
+    # What a terminal shows is kept as a log: rows with personal columns are not shown there.
+    heading = "why" if is_personal else "why, and the row as it came"
+    table = Table("row", heading, title=f"rejected rows: {shown}")
     table.title_justify = "left"
     for row in rejected:
-        came = row["malformed"] or ", ".join(value or "" for value in row["row"].values())
         lines = [f"[bold]{rule['name']}[/]: {printable(rule['message'])}" for rule in row["rules"]]
-        table.add_row(str(row["row_number"]), "\n".join([*lines, f"[dim]{printable(came)}[/]"]))
+        if not is_personal:
+            came = row["malformed"] or ", ".join(value or "" for value in row["row"].values())
+            lines.append(f"[dim]{printable(came)}[/]")
+        table.add_row(str(row["row_number"]), "\n".join(lines))
     return table

@@ -66,7 +66,8 @@ def test_sql_stands_in_few_modules(module: Path) -> None:
 def test_nothing_names_a_dataset(module: Path) -> None:
     """Reason: a new dataset is SQL and YAML only. Remedy: read it from the catalog."""
     models = API.parent / "dbt_project" / "models" / "marts"
-    names = {path.stem for path in models.glob("*/*.sql")}
+    # English words that a program needs too
+    names = {path.stem for path in models.glob("*/*.sql")} - {"conditions"}
     columns = {
         name
         for path in models.glob("*/_*__models.yml")

@@ -137,6 +137,16 @@ def test_settings(project: Path) -> None:
     assert query(project, "select upper('ž')") == "Ž"
 
 
+def test_b23_the_log_holds_no_rows(project: Path) -> None:
+    """It says that a row was refused and by what, not what was in it."""
+    query(project, "create table people (name text constraint known check (name <> 'Emma'))")
+    with pytest.raises(psycopg.errors.CheckViolation, match="Emma"):
+        query(project, "insert into people select initcap('EMMA')")
+    log = (project / ".assay" / "postgres.log").read_text()
+    assert 'violates check constraint "known"' in log
+    assert "Emma" not in log.replace("name <> 'Emma'", "")
+
+
 def test_the_database_is_created_again(project: Path) -> None:
     """Start creates the database `assay` when it is missing, on a running server too."""
     address = start(project)

@@ -1,0 +1,9 @@
+with
+
+staged as (
+
+    select * from {{ ref('stg_synthea__encounters') }}
+
+)
+
+select * from staged
