@@ -1,6 +1,8 @@
 """What the terminal says at the end: each load's account, rejected rows, addresses."""
 
-from typing import Any
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from rich.console import Console
@@ -11,6 +13,9 @@ from assay.catalog import Catalog
 from assay.settings import Settings
 from loader.copy import LoadResult
 from loader.report import read_rejected, read_report
+
+if TYPE_CHECKING:
+    from assay.scaffold import Draft
 
 REJECTED_SHOWN = 20
 ACCOUNT = ("rows", "new", "changed", "unchanged", "superseded", "duplicates", "rejected")
@@ -40,6 +45,15 @@ def print_loads(console: Console, url: str, catalog: Catalog, load_ids: set[int]
             if rejected:
                 total = sum(account["rejected"] for account in load["entities"])
                 console.print(_rejected(rejected, total))
+
+
+def print_draft(console: Console, file: Path, draft: "Draft") -> None:
+    """What was drafted from a file, and what to do next."""
+    for path in draft.files:
+        console.print(f"made {path}", soft_wrap=True)
+    console.print(f"{draft.name}: guessed from {draft.rows:,} rows, the key is {draft.key}")
+    next_ = f"assay up {shlex.quote(str(file))}"
+    console.print(f"next: {printable(next_)}", soft_wrap=True)
 
 
 def print_unload(console: Console, url: str, catalog: Catalog, load_id: int) -> None:
