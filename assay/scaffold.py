@@ -19,7 +19,7 @@ from loader.profile import Profile, read_profile
 from loader.readers import open_document
 
 MODELS = Path("dbt_project/models")
-ENDINGS = (".csv", ".tsv", ".tab", ".txt", ".xlsx")
+ENDINGS = ("", ".csv", ".tsv", ".tab", ".txt", ".xlsx")
 MAX_NAME = 24
 """Characters of the name of a dataset or source: `<source>__<dataset>__row_number` has to fit
 into PostgreSQL's 63."""
@@ -160,9 +160,8 @@ def _checked(name: str | None, option: str) -> str | None:
     ):
         return name
     raise LoadError(
-        f"{name!r} is no name for tables",
-        remedy=f"give {option} small letters, digits and single _, at most {MAX_NAME} characters, "
-        "and no word of SQL",
+        f"{name!r} is {'a word of SQL, and ' if name in SQL_WORDS else ''}no name for tables",
+        remedy=f"give {option} small letters, digits and single _, at most {MAX_NAME} characters",
     )
 
 
@@ -200,9 +199,7 @@ def _refuse_taken(  # noqa: PLR0913  # all that may be in the way
 
 def _read(file: Path, sheet: str | None, encoding: str | None) -> Profile:
     if file.suffix.casefold() not in ENDINGS:
-        raise LoadError(
-            f"{file.suffix or 'such'} files are not read", remedy="save it as CSV or XLSX"
-        )
+        raise LoadError(f"{file.suffix} files are not read", remedy="save it as CSV or XLSX")
     with open_document(file) as document:
         profile = read_profile(document, sheet=sheet, encoding=encoding)
     for column in profile.columns:

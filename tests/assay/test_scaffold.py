@@ -1,8 +1,12 @@
 """What is drafted from a file, and what is refused."""
 
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -21,6 +25,7 @@ from assay.scaffold import (
     scaffold,
 )
 from loader.errors import LoadError
+from tests.conftest import ROOT, SHARED
 
 NOTHING = Catalog({}, {})
 
@@ -223,6 +228,7 @@ def test_files(tmp_path: Path) -> None:
         ("select.csv", {}, r"makes no name for tables"),
         ("a.csv", {"name": "Things"}, r"'Things' is no name for tables; give --name small"),
         ("a.csv", {"name": "a__b"}, r"'a__b' is no name for tables"),
+        ("a.csv", {"name": "order"}, r"'order' is a word of SQL, and no name for tables; give"),
         ("a.csv", {"source": "x" * (MAX_NAME + 1)}, r"is no name for tables; give --source"),
         ("users.csv", {}, r"is the platform's; pass `--name NAME`"),
         ("a.csv", {"source": "journal"}, r"is the platform's"),
@@ -238,6 +244,53 @@ def test_refused(tmp_path: Path, file: str, options: dict[str, str], sentence: s
         draft_of(tmp_path, file, **options)
     assert refusal.value.file == file
     assert list((tmp_path / MODELS).rglob("*.*")) == [other]
+
+
+TYPED = (
+    "x",
+    "1",
+    "4006381333931",
+    "1.5",
+    "true",
+    "2024-01-01",
+    "2024-01-01T10:00:00Z",
+    str(UUID(int=1)),
+)
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_longest_names(tmp_path: Path, lines: int) -> None:
+    """No line of SQL is too long, nor any name for PostgreSQL; with and without a column as key."""
+    for name in (".sqlfluff", ".sqlfluffignore", "dbt_project/macros"):
+        copy: Any = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        copy(ROOT / name, tmp_path / name)
+    header = ",".join(f"{'word ' * 20}{i}" for i in range(len(TYPED)))
+    text = f"{header}\n" + f"{','.join(TYPED)}\n" * lines
+    long = "x" * MAX_NAME
+    for options in ({}, {"name": long, "source": f"{long[1:]}y"}):
+        model = drafted(tmp_path, text, **options)
+        for rule in rules_of(model):
+            assert len(f"{model['name']}__{rule}") <= 63
+    linted = subprocess.run(
+        [Path(sys.executable).with_name("sqlfluff"), "lint", "dbt_project"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert linted.returncode == 0, linted.stdout
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the original inputs are not in ../shared")
+def test_original_inputs(tmp_path: Path) -> None:
+    """A file that a dataset of this project was made for is drafted as one could have begun."""
+    (file,) = SHARED.glob("inputs/metabolites/*.csv")
+    draft = scaffold(tmp_path, NOTHING, file, name="measurements", source="laboratory")
+    assert (draft.rows, draft.key) == (16, "features")
+    (workbook,) = SHARED.glob("inputs/metabolites/*.xlsx")
+    with pytest.raises(LoadError, match="several sheets have text"):
+        scaffold(tmp_path, NOTHING, workbook, name="others")
 
 
 def test_header_that_is_a_template(tmp_path: Path) -> None:
