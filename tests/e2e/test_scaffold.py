@@ -50,6 +50,25 @@ Order;Betrag (EUR);2020;A-B;A B;Größe;load_id;source;Datum;leer;updated_at;Kun
 """
 WORDS = ("", "Wort", "ja", "nein", "ja")
 """The rows of a workbook with one column."""
+# More columns than a function of PostgreSQL takes arguments, among them the names that the engine
+# has for tables and columns of its own.
+WIDE = [
+    *(
+        "staged",
+        "curated",
+        "model",
+        "ledger",
+        "kept",
+        "holder",
+        "hash",
+        "document",
+        "judged",
+        "load",
+    ),
+    *("journal", "entity", "clock", "operation", "t", "target", "item", "given", "verdicts", "key"),
+    *("version", "value", "name", "type", "text", "date", "state", "role", "repair", "is_new"),
+    *(f"c{i}" for i in range(80)),
+]
 
 
 def synthea() -> dict[str, str]:
@@ -67,8 +86,8 @@ def synthea() -> dict[str, str]:
         f"{key},19{i % 90 + 10}-03-0{i % 9 + 1},{'2020-01-01' if i % 9 == 0 else ''},"
         f"999-{i:02}-{1000 + i},S9{i:07},X{i:08}X,Mr.,Ann{i},,O'Neil{i % 7},,,{'MS'[i % 2]},"
         f"{races[i % 2]},nonhispanic,{'MF'[i % 2]},Boston  Massachusetts  US,{i} Main St,Boston,"
-        f"Massachusetts,Suffolk County,25025,0{2100 + i},{42 + i / 1000},{-71 - i / 1000},{i * 10.5:.2f},0.00,"
-        f"{i * 1000}\n"
+        f"Massachusetts,Suffolk County,25025,0{2100 + i},{42 + i / 1000},{-71 - i / 1000},"
+        f"{i * 10.5:.2f},0.00,{i * 1000}\n"
         for i, key in enumerate(people)
     )
     encounters = "".join(
@@ -93,6 +112,8 @@ def synthea() -> dict[str, str]:
 
 
 FILES = {**synthea(), "products": PRODUCTS, "sales": SALES}
+BLANKS = "," * (len(WIDE) - 1)
+FILES["wide"] = f"{','.join(WIDE)}\na{BLANKS}\nb{BLANKS}\n"
 SYNTHEA = ("patients", "encounters", "conditions")
 SERVED = {
     "patients": 60,
@@ -101,6 +122,7 @@ SERVED = {
     "products": 3,
     "sales": 2,
     "words": 2,
+    "wide": 2,
 }
 """Rows of each; those that are equal are one."""
 
