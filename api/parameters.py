@@ -259,6 +259,8 @@ def _template(parameters: dict[str, str], format_: Format) -> str | None:
         refuse("form", "A template is csv or xlsx.")
     if "fields" in parameters:
         refuse("fields", "A template has the columns of its source.")
+    if parameters.get("source") == "":
+        refuse("source", "There is no such source table.")
     return parameters.get("source", "")
 
 

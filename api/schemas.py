@@ -223,9 +223,11 @@ def schemas_of(entity: Entity) -> Schemas:
     key = entity.columns_by_name[entity.key[0]]
     links = {link.name: _keys(link) for link in entity.links}
     read = _model(name, entity, {c.name: _field(c, "read") for c in entity.columns} | links)
-    item = _model(
-        f"{name}Item", entity, {c.name: _field(c, "item") for c in entity.columns} | links
-    )
+    item = {c.name: _field(c, "item") for c in entity.columns} | links
+    if links or any(column.references for column in entity.columns):
+        schema = {"type": "object", "description": "The rows that `expand` asked for, by name."}
+        expanded = Annotated[dict[str, Any], WithJsonSchema(schema)]
+        item["_expanded"] = (expanded, Field(None, alias="_expanded"))
     changes = {column.name: _field(column, "patch") for column in inputs} | links
     written = create_model(f"{name}Written", __base__=read, warnings=(list[Warned], ...))
     return Schemas(
@@ -241,7 +243,7 @@ def schemas_of(entity: Entity) -> Schemas:
         written_list=create_model(f"{name}WrittenList", items=(list[written], ...)),  # type: ignore[valid-type]
         page=create_model(
             f"{name}Page",
-            items=(list[item], ...),  # type: ignore[valid-type]
+            items=(list[_model(f"{name}Item", entity, item)], ...),  # type: ignore[misc]
             next=(NextCursor, ...),
             count=(int, Field(None, description="Where it was asked for.")),
         ),

@@ -31,8 +31,8 @@ _MAX_LIST = 255
 _MAX_MESSAGE = 255
 
 
-def source_of(catalog: Catalog, entity: Entity, name: str, format_: str) -> SourceTable:
-    """The source table of an entity that a query names; "" is the only one.
+def source_of(catalog: Catalog, entity: Entity, name: str | None, format_: str) -> SourceTable:
+    """The source table of an entity that a query names; without one it is the only one.
 
     Raises:
         Problem: 422.
@@ -88,7 +88,9 @@ def router_of(resource: Resource) -> Router:
 
     async def asked(request: Request, _subject: Subject) -> SourceTable:
         check_parameters(request, "source")
-        name = request.query_params.get("source", "")
+        name = request.query_params.get("source")
+        if name == "":
+            refuse("source", "There is no such source table.")
         return source_of(resource.catalog, entity, name, "xlsx")
 
     @router.get(

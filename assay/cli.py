@@ -170,6 +170,33 @@ def sync(
 
 
 @app.command()
+def scaffold(  # noqa: PLR0913, PLR0917  # what a person can choose
+    file: Annotated[Path, typer.Argument(help="CSV or XLSX file of a new kind.")],
+    name: Annotated[str | None, typer.Option(help="Of the dataset; else the file's.")] = None,
+    source: Annotated[str | None, typer.Option(help="Who sends it; else the dataset.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet of the workbook.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of the text; else UTF-8.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier draft.")] = False,
+) -> None:
+    """Draft a dataset from a file: source, staging, contract, rejected view, unit test."""
+    from assay.scaffold import scaffold as draft_of  # noqa: PLC0415  the others draft nothing
+
+    settings = read_settings()
+    _, catalog = _prepare(settings)
+    draft = draft_of(
+        settings.project,
+        catalog,
+        file,
+        name=name,
+        source=source,
+        sheet=sheet,
+        encoding=encoding,
+        force=force,
+    )
+    report.print_draft(console, file, draft)
+
+
+@app.command()
 def unload(load_id: int) -> None:
     """Take a load back: each row on which nothing newer stands becomes what it was before."""
     settings = read_settings()

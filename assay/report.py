@@ -1,5 +1,7 @@
 """What the terminal says at the end: each load's account, rejected rows, addresses."""
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -13,6 +15,7 @@ from loader.copy import LoadResult
 from loader.report import read_rejected, read_report
 
 if TYPE_CHECKING:
+    from assay.scaffold import Draft
     from sync.delivery import Account
 
 REJECTED_SHOWN = 20
@@ -53,6 +56,15 @@ def print_loads(console: Console, url: str, catalog: Catalog, load_ids: set[int]
                 fed = catalog.fed_by(load["source_table"])
                 is_personal = any(entity.has_personal_data for entity in fed)
                 console.print(_rejected(rejected, total, is_personal=is_personal))
+
+
+def print_draft(console: Console, file: Path, draft: "Draft") -> None:
+    """What was drafted from a file, and what to do next."""
+    for path in draft.files:
+        console.print(f"made {path}", soft_wrap=True)
+    console.print(f"{draft.name}: guessed from {draft.rows:,} rows, the key is {draft.key}")
+    next_ = f"assay up {shlex.quote(str(file))}"
+    console.print(f"next: {printable(next_)}", soft_wrap=True)
 
 
 def print_unload(console: Console, url: str, catalog: Catalog, load_id: int) -> None:

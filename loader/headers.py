@@ -45,8 +45,13 @@ class Layout:
         return not self.missing
 
     @cached_property
+    def known(self) -> set[int]:
+        """Indexes of the headers that the source table knows."""
+        return {index for index, column in enumerate(self.columns) if column is not None}
+
+    @cached_property
     def matched(self) -> int:
-        return sum(column is not None for column in self.columns)
+        return len(self.known)
 
     def header(self, index: int) -> str:
         """Name of the field at an index from 0."""

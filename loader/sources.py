@@ -12,7 +12,8 @@ from loader.readers import open_document
 def find_source(catalog: Catalog, path: Path, explicit_name: str | None = None) -> SourceTable:
     """The source table that a file belongs to.
 
-    It is the named one or the only one whose mandatory headers all occur in the file.
+    It is the named one or the only one whose mandatory headers all occur in the file; of several,
+    the one that knows all headers that the others know, and more.
 
     Raises:
         LoadError: There is no such source table, or not exactly one that fits; the message
@@ -29,7 +30,9 @@ def fitting_source(
     file_name: str | None = None,
     remedy: str = "pass `--source NAME` to choose one",
 ) -> SourceTable:
-    """The only one of some source tables whose mandatory headers all occur in the file.
+    """The one of some source tables whose mandatory headers all occur in the file.
+
+    Of several it is the one that knows all headers that the others know, and more.
 
     Args:
         candidates: The source tables.
@@ -41,7 +44,7 @@ def fitting_source(
         LoadError: As `find_source`.
     """
     name = file_name or path.name
-    fitting: list[SourceTable] = []
+    fitting: list[tuple[SourceTable, set[int]]] = []
     reasons: list[str] = []
     refusals: list[LoadError] = []
     try:
@@ -62,16 +65,17 @@ def fitting_source(
                 reasons.append(f"{source_table.name}: {error.message}")
                 continue
             if layout.fits:
-                fitting.append(source_table)
+                fitting.append((source_table, layout.known))
             else:
                 lacks = ", ".join(repr(column.header) for column in layout.missing)
                 reasons.append(f"{source_table.name} lacks {lacks}")
-    if len(fitting) == 1:
-        return fitting[0]
+    for source_table, known in fitting:
+        if all(known > less for other, less in fitting if other is not source_table):
+            return source_table
     if len(refusals) == len(reasons) and len({error.message for error in refusals}) == 1:
         raise refusals[0]  # unreadable, whatever it is meant for
     if fitting:
-        message = "the headers fit several source tables: " + ", ".join(s.name for s in fitting)
+        message = "the headers fit several source tables: " + ", ".join(s.name for s, _ in fitting)
     else:
         message = "the headers fit no source table: " + ("; ".join(reasons) or "there is none")
     raise LoadError(message, remedy=remedy, file=name)

@@ -40,6 +40,18 @@ def test_several_fit(write: Write) -> None:
         find_source(CATALOG, write("customer,total,Colour,Thing Name\n"))
 
 
+def test_the_one_that_knows_more(write: Write) -> None:
+    """Of several that fit, the one that knows all headers of the others and more is meant."""
+    less, more = source("less", column("a"), column("b")), source("more", *map(column, "abc"))
+    path = write("c,d,b,a\n")
+    assert fitting_source([less, more], path) is more
+    assert fitting_source([more, less], path) is more
+    same = source("same", *map(column, "abc"))
+    with pytest.raises(LoadError, match=r"several source tables: shop.more, shop.same, shop.less"):
+        fitting_source([more, same, less], path)
+    assert fitting_source([more, less], write("a,b,d\n")) is less
+
+
 def test_only_candidates_are_looked_at(write: Write) -> None:
     """The owner's name of the file counts, and the remedy is the caller's."""
     path = write("customer,total,Colour,Thing Name\n")

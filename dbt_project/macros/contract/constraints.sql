@@ -171,8 +171,10 @@
             {{ log(relation.identifier ~ ': added constraint ' ~ constraint.name, info=true) }}
         {%- endif -%}
         {%- do missing.append(constraint) -%}
-        {#- a renamed one is there -#}
-        {%- do additions.append(
+        {#- A renamed one is there. A key comes last: PostgreSQL would make the not-null
+            constraint of its column itself, under another name. -#}
+        {%- do additions.insert(
+            0 if constraint.rule.kind == 'not_null' else additions | length,
             'add constraint ' ~ constraint.name ~ ' ' ~ constraint.definition
         ) if not has_constraint(constraint, relation) -%}
     {%- endfor -%}

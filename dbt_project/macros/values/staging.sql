@@ -6,18 +6,20 @@
     taken over the raw text, so a change of the staging SQL does not look like a
     change of the source; absent values are left out and present ones carry
     their column's name, so a new column of the source changes no old hash; the
-    lengths tell where a value ends, whatever is in it. -#}
+    lengths tell where a value ends, whatever is in it. A function takes at most
+    100 arguments, and an array, which is slower, any number: the text is the same. -#}
 {% macro provenance() -%}
+    {%- set is_wide = source_columns() | length > 90 -%}
     _load_id,
     _row_number,
     _malformed,
     md5(concat_ws(
-        chr(31), ''
+        chr(31), {{ 'variadic array[' if is_wide }}''
         {%- for column in source_columns() | sort %},
         '{{ column }}=' || octet_length({{ adapter.quote(column) }})
         || ':' || {{ adapter.quote(column) }}
         {%- endfor %}
-    ))::uuid as _hash
+    {{ ']' if is_wide }}))::uuid as _hash
 {%- endmacro %}
 
 {#- The columns of the one source table that the current model reads; none while

@@ -1,0 +1,229 @@
+"""What the columns of an unknown file hold: the type that all values have, blanks, options.
+
+All rows are read, in constant memory: of each column a few values are kept, and of columns
+without a repetition so far the hashes of their first values, `MAX_HASHES` of them in all.
+"""
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from itertools import islice
+from typing import Literal
+
+from assay.catalog import SourceTable
+from loader.errors import LoadError
+from loader.headers import Layout, match_headers, normalise
+from loader.readers import Document
+from loader.workbooks import MAX_HEADER_ROW, Workbook
+
+DataType = Literal["boolean", "integer", "bigint", "numeric", "date", "timestamptz", "uuid", "text"]
+# The narrower one first.
+_TYPES: tuple[DataType, ...] = (
+    *("boolean", "integer", "bigint", "numeric", "date", "timestamptz", "uuid"),
+)
+
+MAX_HASHES = 1_000_000
+"""Beyond this, a repetition is only seen of the values that have been kept."""
+MAX_OPTIONS = 12
+MAX_SHOWN = 80
+"""Characters of a value that is kept to be shown."""
+_SAMPLED = 100
+_MAX_SAMPLE = 2000
+
+# As the macro `clean_text` does.
+_SPACE = " \t\r\n\u00a0\u200b\ufeff"
+_QUOTED = re.compile(r"'(?='*[=+@\t\r-])(?!'*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$)")
+
+# A leading zero or `+` is part of a code, not of a number.
+_WHOLE = re.compile("0|-?[1-9][0-9]{0,18}")
+_NUMBER = re.compile(
+    r"-?(0|[1-9][0-9]{0,39})?\.[0-9]{1,40}([eE][+-]?[0-9]{1,3})?"
+    "|-?(0|[1-9][0-9]{0,39})[eE][+-][0-9]{1,3}"
+)
+_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+# As the macro `to_timestamp` takes it; PostgreSQL knows offsets below 16 hours.
+_INSTANT = re.compile(
+    "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9]"
+    r"(:[0-5][0-9](\.[0-9]{1,6})?)?(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)?"
+)
+_UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def clean(text: str) -> str:
+    """What staging makes of a text; "" where nothing is left."""
+    value = text.strip(_SPACE)
+    return _QUOTED.sub("", value, count=1) if value.startswith("'") else value
+
+
+def instant(value: str) -> datetime:
+    """An instant in UTC, as which it is taken without an offset. Raises `ValueError`."""
+    if not _INSTANT.fullmatch(value):
+        raise ValueError
+    moment = datetime.fromisoformat(value)
+    with suppress(OverflowError):
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    raise ValueError
+
+
+@lru_cache(maxsize=10_000)
+def types_of(value: str) -> frozenset[DataType]:
+    """The types but text that a value certainly has."""
+    if _WHOLE.fullmatch(value):
+        bits = int(value).bit_length()
+        whole: tuple[DataType, ...] = ("bigint", "numeric") if bits <= 63 else ()  # noqa: PLR2004
+        return frozenset(("integer", *whole) if bits <= 31 else whole)  # noqa: PLR2004
+    if _NUMBER.fullmatch(value):
+        return frozenset(("numeric",))
+    found: DataType | None = None
+    if value.lower() in ("true", "false"):
+        found = "boolean"
+    elif _UUID.fullmatch(value):
+        found = "uuid"
+    else:
+        with suppress(ValueError):
+            if _DATE.fullmatch(value):
+                date.fromisoformat(value)
+                found = "date"
+            else:
+                instant(value)
+                found = "timestamptz"
+    return frozenset((found,) if found else ())
+
+
+@dataclass
+class ColumnProfile:
+    """What a column holds, as far as it was read."""
+
+    index: int
+    """Its place in a row, from 0."""
+    header: str
+    count: int = 0
+    """Of values."""
+    blanks: int = 0
+    longest: int = 0
+    is_negative: bool = False
+    is_unique: bool = True
+    """No value was seen twice."""
+    options: set[str] = field(default_factory=set)
+    """The different values; one more than `MAX_OPTIONS` where there are more."""
+    examples: list[str] = field(default_factory=list)
+    _types: frozenset[DataType] = frozenset(_TYPES)
+    _hashes: set[int] = field(default_factory=set)
+
+    @property
+    def data_type(self) -> DataType:
+        """The narrowest type that all values have."""
+        found = (name for name in _TYPES if self.count and name in self._types)
+        return next(found, "text")
+
+    def add(self, text: str, room: int) -> None:
+        """Take a value in; `room` is for so many hashes."""
+        value = clean(text)
+        if not value:
+            self.blanks += 1
+            return
+        self.count += 1
+        self.longest = max(self.longest, len(value))
+        if self._types:
+            self._types &= types_of(value)
+            self.is_negative |= value[0] == "-"
+        if len(self.options) <= MAX_OPTIONS and value not in self.options:
+            shown = value if len(value) <= MAX_SHOWN else ""
+            self.options.add(shown)
+            if shown and len(self.examples) < 2:  # noqa: PLR2004
+                self.examples.append(shown)
+        if self.is_unique:
+            # UUIDs are the same in letters of any case
+            known = hash(value.lower() if "uuid" in self._types else value)
+            self.is_unique = known not in self._hashes
+            if not self.is_unique:
+                self._hashes.clear()
+            elif len(self._hashes) < room:
+                self._hashes.add(known)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a file holds."""
+
+    layout: Layout
+    columns: tuple[ColumnProfile, ...]
+    """Those with a header."""
+    rows: int
+    """With as many fields as the header; the others are left out."""
+    sample: tuple[str, ...]
+    """The fields of one of the first rows, with as few blanks as any."""
+
+
+def read_profile(
+    document: Document, *, sheet: str | None = None, encoding: str | None = None
+) -> Profile:
+    """Read a whole file.
+
+    Raises:
+        LoadError: It has no header, no rows, or cannot be read.
+    """
+    layout = _layout(document, sheet, encoding)
+    layout.check()
+    columns = tuple(ColumnProfile(i, header) for i, header in enumerate(layout.headers) if header)
+    rows = others = fullness = 0
+    room = MAX_HASHES
+    sample: list[str] = []
+    for _, fields in document.records(layout):
+        # as `loader.copy` tells blank lines and malformed rows
+        if not any(fields) or (len(fields) == 1 < layout.width and not fields[0].strip()):
+            continue
+        if not layout.width <= len(fields) <= len(layout.headers):
+            others += 1
+            continue
+        if rows % 1000 == 0:
+            room = MAX_HASHES // max(1, sum(column.is_unique for column in columns))
+        rows += 1
+        for column in columns:
+            column.add(fields[column.index], room)
+        if rows <= _SAMPLED and sum(map(len, fields)) <= _MAX_SAMPLE:
+            filled = sum(bool(clean(text)) for text in fields)
+            if filled > fullness:
+                sample, fullness = fields, filled
+    if not rows:
+        raise LoadError(
+            "no row has as many fields as the header" if others else "there is no row of data",
+            remedy="types and rules are guessed from rows: add some below the header",
+        )
+    return Profile(layout, columns, rows, tuple(sample))
+
+
+def _layout(document: Document, sheet: str | None, encoding: str | None) -> Layout:
+    """Where the header stands when nothing is known of it."""
+    unknown = SourceTable(
+        name="",
+        schema="",
+        table="",
+        description="",
+        columns=(),
+        formats=(document.format,),
+        sheet=None,
+        delimiter=None,
+        encoding=encoding,
+        sample=None,
+    )
+    if not isinstance(document, Workbook):
+        return document.layout(unknown)
+    found: list[Layout] = []
+    for name in document.names:
+        if sheet is None or normalise(sheet) == normalise(name):
+            above = replace(match_headers(unknown, (), 0), sheet=name)
+            rows = list(islice(document.records(above), MAX_HEADER_ROW))
+            # a title above the table has fewer cells than the header
+            row, cells = max(rows, key=lambda row: sum(map(bool, row[1])), default=(0, []))
+            if any(cells):
+                found.append(replace(match_headers(unknown, cells, row), sheet=name))
+    if len(found) == 1:
+        return found[0]
+    sheets = ", ".join(map(repr, document.names)) or "none"
+    raise LoadError(
+        f"{'several sheets have' if found else 'no such sheet has'} text, the sheets are {sheets}",
+        remedy="pass `--sheet NAME` to choose one with data",
+    )
