@@ -7,9 +7,9 @@ from pydantic import BaseModel, Field
 
 from api.database import Pool
 from api.errors import documented
+from api.fields import MaybeMoment, MaybeText
 from api.resource import PREFIX, READING, answer, found
 from api.router import Router
-from api.schemas import MaybeMoment, MaybeText
 from api.security import Admin
 from api.sessions import no_parameters
 from assay.catalog import Catalog

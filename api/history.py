@@ -20,11 +20,12 @@ from api.cursor import (
 )
 from api.database import Pool
 from api.errors import Fault, Problem, documented, invalid, pointer_to
+from api.fields import MaybeText, NextCursor
 from api.preconditions import DOCUMENTED_ETAG, tag_of
 from api.proposal import warnings_of
 from api.resource import READING, WRITING, Resource, answer, documented_body, found
 from api.router import Router
-from api.schemas import MaybeText, NextCursor, nullable
+from api.schemas import nullable
 from api.security import Subject, editor_of, reader_of
 from api.users import User
 from assay.changes import BEGINNING, page_of_changes

@@ -11,9 +11,10 @@ from api.builds import PATIENCE_SECONDS, Builds, detail_of
 from api.cursor import Cursor, Limit, Page, check_parameters, page_body, read_key, read_page
 from api.database import Database, Pool
 from api.errors import Problem, documented
+from api.fields import MaybeText, MaybeWhole, NextCursor
 from api.resource import PREFIX, READING, answer, found
 from api.router import Router
-from api.schemas import MaybeText, MaybeWhole, NextCursor, adapter_of
+from api.schemas import adapter_of
 from api.security import Editor, Reader, Subject, check_writable
 from api.users import User
 from assay.catalog import Catalog, Column, Entity

@@ -11,8 +11,8 @@ from pydantic import BaseModel, StringConstraints
 from api.audit import Event, audit
 from api.database import Database
 from api.errors import Fault, Problem, invalid
+from api.fields import MaybeText, NextCursor
 from api.members import Body
-from api.schemas import MaybeText, NextCursor
 from api.users import CHANGE_USER, ONE_USER, SCOPES, TABLE, Role, User
 from assay.catalog import Catalog
 

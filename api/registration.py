@@ -11,13 +11,13 @@ from api.addresses import site_of
 from api.audit import audit
 from api.database import Pool
 from api.errors import Fault, Problem, documented, invalid
+from api.fields import MaybeText
 from api.limits import take
 from api.members import Body, Password, Username, documented_members, read_members
 from api.passwords import NO_PASSWORD, fault_of_password, hash_in_thread
 from api.people import PREFIX, WRITING, DisplayName, Scopes, Shown, answer
 from api.refresh import new_code
 from api.router import Router
-from api.schemas import MaybeText
 from api.security import BearerToken, authenticated, refuse
 from api.tokens import Tokens, unauthenticated
 from api.users import CREATE_USER, TABLE, Role, User, normal_username

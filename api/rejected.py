@@ -9,12 +9,13 @@ from api.cursor import Cursor, Limit, Page, page_body, read_page
 from api.database import Database, Pool
 from api.errors import Problem, documented
 from api.exports import Export
+from api.fields import MaybeText, NextCursor
 from api.formats import WORKBOOK
 from api.limits import take
 from api.loads import ID_TYPE, PARAMETER, Reports, Visible, asked_load, read_load_id
 from api.resource import PREFIX, READING, answer, found
 from api.router import Router
-from api.schemas import MaybeText, NextCursor, Warned
+from api.schemas import Warned
 from api.security import Reader, Subject, check_personal_data
 from api.templates import cells_of_source, sheet_of
 from api.users import User

@@ -25,6 +25,7 @@ from pydantic import (
     create_model,
 )
 
+from api.fields import NextCursor
 from assay.catalog import CatalogError, Column, Entity, Link
 
 
@@ -208,14 +209,6 @@ class Schemas:
     page: type[BaseModel]
 
 
-MaybeText = Annotated[str | None, WithJsonSchema({"type": "string", "nullable": True})]
-MaybeMoment = Annotated[
-    AwareDatetime | None,
-    WithJsonSchema({"type": "string", "format": "date-time", "nullable": True}),
-]
-MaybeWhole = Annotated[int | None, WithJsonSchema({"type": "integer", "nullable": True})]
-
-
 def schemas_of(entity: Entity) -> Schemas:
     """Raises `CatalogError` for a type that the API does not have."""
     name = "".join(word.capitalize() for word in entity.name.split("_"))
@@ -228,6 +221,7 @@ def schemas_of(entity: Entity) -> Schemas:
         schema = {"type": "object", "description": "The rows that `expand` asked for, by name."}
         expanded = Annotated[dict[str, Any], WithJsonSchema(schema)]
         item["_expanded"] = (expanded, Field(None, alias="_expanded"))
+    listed = _model(f"{name}Item", entity, item)
     changes = {column.name: _field(column, "patch") for column in inputs} | links
     written = create_model(f"{name}Written", __base__=read, warnings=(list[Warned], ...))
     return Schemas(
@@ -243,7 +237,7 @@ def schemas_of(entity: Entity) -> Schemas:
         written_list=create_model(f"{name}WrittenList", items=(list[written], ...)),  # type: ignore[valid-type]
         page=create_model(
             f"{name}Page",
-            items=(list[_model(f"{name}Item", entity, item)], ...),  # type: ignore[misc]
+            items=(list[listed], ...),  # type: ignore[valid-type]
             next=(NextCursor, ...),
             count=(int, Field(None, description="Where it was asked for.")),
         ),
@@ -298,9 +292,3 @@ class Warned(BaseModel):
     name: str
     message: str
     columns: list[str]
-
-
-NextCursor = Annotated[
-    str | None,
-    WithJsonSchema({"type": "string", "nullable": True, "description": "Null on the last page."}),
-]
