@@ -16,6 +16,7 @@ from bench.steps import (
     measure_exports,
     measure_from_nothing,
     measure_peers,
+    measure_references,
     measure_uploads,
     prepare,
 )
@@ -25,7 +26,7 @@ NOTES = """
 seconds  wall clock, the best of the runs; they alternate, a checkpoint before each
 peak MB  resident memory of the largest process of the command; PostgreSQL's own are not in it
 assay    the commands as typed, start-up included; the database is prepared, and this its first load
-floor    COPY of the same bytes into six columns of text, then one INSERT ... SELECT of the same
+floor    COPY of the same bytes into columns of text, then one INSERT ... SELECT of the same
          staging SQL into a table with the constraints of the curated one; it judges, records
          and tests nothing
 ORM      csv.DictReader, a pydantic model per row with the same cleaning and row rules,
@@ -57,6 +58,7 @@ def main() -> int:
         print_machine(project.url)
         print(f"{rows:,} rows, {large.stat().st_size / 1e6:.0f} MB", flush=True)
         steps |= measure_assay(project, large, rows, arguments.rounds)
+        steps |= measure_references(project, rows)
         steps |= measure_uploads(project)
         steps |= measure_exports(project, rows)
         requests = measure_api(project, peer_rows)
@@ -98,6 +100,12 @@ def compare(steps: Steps) -> list[Ratio]:
         ),
         Ratio(
             "upload of 16 rows to a warm server, seconds", max(steps["upload"].seconds), at_most=2
+        ),
+        Ratio(
+            "encounters with a foreign key: load + build, start-up included / floor",
+            (best["load encounters"] + best["build encounters"])
+            / (best["copy encounters"] + best["insert encounters"]),
+            at_most=2.5,
         ),
         Ratio("ORM scaled / load + build", best["orm scaled"] / assay, at_least=2.5),
         Ratio("dlt scaled / load + build", best["dlt scaled"] / assay, at_least=3),

@@ -14,6 +14,7 @@ from bench.table import Step
 Steps = dict[str, Step]
 
 _MODEL = "model.assay.metabolites"
+_FLOOR = ("metabolites", "stg_laboratory__metabolites")
 _PEERS = {
     "orm": ("pydantic + SQLAlchemy ORM", "bench.orm", "metabolites"),
     "dlt": ("dlt", "bench.dlt_pipeline", "bench.metabolites"),
@@ -69,7 +70,7 @@ def measure_assay(project: Project, file: Path, rows: int, rounds: int) -> Steps
         elapsed, model = project.dbt_seconds(_MODEL)
         seconds["build alone"].append(elapsed)
         seconds["model"].append(model)
-        seconds["insert"].append(floor.insert(project.url))
+        seconds["insert"].append(floor.insert(project.url, *_FLOOR))
 
         check(project.url, "curated.metabolites", rows)
         check(project.url, "floor.metabolites", rows)
@@ -94,6 +95,31 @@ def measure_assay(project: Project, file: Path, rows: int, rounds: int) -> Steps
             f"{_FEW:,} rows into an empty table", seconds["into none"], note=_NO_START_UP
         ),
         "into many": Step(f"{_FEW:,} rows into {rows:,}", seconds["into many"], note=_NO_START_UP),
+    }
+
+
+def measure_references(project: Project, encounters: int) -> Steps:
+    """Rows that refer to a tenth as many others, which are there."""
+    say(f"{encounters:,} encounters of {encounters // 10:,} patients: load, COPY")
+    folder = project.folder / "synthea"
+    numbers = ("--patients", str(encounters // 10), "--encounters", str(encounters))
+    project.python("tools.synthea", *numbers, "--folder", folder)
+    project.reset()
+    project.assay("load", folder / "patients.csv")
+    project.assay("build", "--select", "+patients +encounters")
+    file = folder / "encounters.csv"
+    copied = floor.copy(project.url, file)
+    load = project.assay("load", file)
+    say(f"{encounters:,} encounters: build, INSERT ... SELECT")
+    build = project.assay("build", "--select", "encounters")
+    inserted = floor.insert(project.url, "encounters", "stg_synthea__encounters")
+    check(project.url, "curated.encounters", encounters)
+    check(project.url, "floor.encounters", encounters)
+    return {
+        "load encounters": Step("assay load of encounters", [load.seconds], [load.peak_megabytes]),
+        "build encounters": Step("assay build", [build.seconds], [build.peak_megabytes]),
+        "copy encounters": Step("floor: COPY", [copied]),
+        "insert encounters": Step("floor: INSERT ... SELECT", [inserted]),
     }
 
 
