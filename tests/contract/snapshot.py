@@ -43,4 +43,12 @@ def keep(document: dict[str, Any]) -> None:
     """Raises `ValueError` for what breaks clients of the kept one."""
     if FILE.exists() and (broken := breaking_changes(kept(), document)):
         raise ValueError("\n".join([*broken, REASON]))
-    FILE.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    FILE.write_text(_spread(document, 3) + "\n", encoding="utf-8")
+
+
+def _spread(value: object, depth: int) -> str:
+    """JSON with a line for each operation and each schema."""
+    if not depth or not isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    members = (f"{json.dumps(name)}: {_spread(v, depth - 1)}" for name, v in value.items())
+    return "{\n" + ",\n".join(members) + "\n}"
