@@ -107,8 +107,8 @@ UNREADABLE = {
     },
     "encounters": {
         "Id": f"{{{key(1)}}}",
-        "START": "2019-11-30",
-        "STOP": "2019-11-30T09:30:00",
+        "START": "30/11/2019",
+        "STOP": "2019-11-30T24:30:00Z",
         "PATIENT": "1",
         "ORGANIZATION": "x",
         "PROVIDER": key(1)[1:],
