@@ -33,9 +33,10 @@ PAGE, _ = Listing(
     filter=Filter(),
     search=None,
     columns=None,
+    links=None,
     expanded=(),
     counting=None,
-).page(ENTITY.columns, {})
+).page(ENTITY.columns, (), {})
 WARNINGS = warnings_of(ENTITY)
 USER = "select username, role from auth.users where user_id = $1 and is_active"
 
