@@ -59,8 +59,8 @@ lock:
 	compile() { $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-strip-extras --custom-compile-command "make lock" "$$@"; }
 	compile pyproject.toml -o requirements.lock
-	compile pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
-	compile pyproject.toml --extra dev --extra bench -c requirements-dev.lock -o requirements-bench.lock
+	compile pyproject.toml --extra dev --extra chem -c requirements.lock -o requirements-dev.lock
+	compile pyproject.toml --extra dev --extra chem --extra bench -c requirements-dev.lock -o requirements-bench.lock
 
 clean:
 	@test ! -x $(BIN)/assay || $(BIN)/assay db stop
