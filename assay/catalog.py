@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from assay.listings import Api, Listing, listing_of
+
 # Columns of every curated table that the platform fills.
 PROVENANCE = ("updated_at", "updated_by")
 
@@ -154,6 +156,8 @@ class SourceColumn:
     """The curated column that it becomes; else the one with its name, if there is one."""
     export: str | None = None
     """The way back: SQL over a curated row; else the text of that column."""
+    parent_field: str | None = None
+    """The field of the parent's record that it has, where records come from an API."""
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,8 @@ class SourceTable:
     encoding: str | None
     sample: str | None
     """Path, from the project's root, of a file to begin with."""
+    listing: Listing | None = None
+    """Where its records are in an API; no files are loaded to it then."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +192,23 @@ class Catalog:
         """Entities with endpoints, by path."""
         paths = {entity.path: entity for entity in self.entities.values() if entity.path}
         return tuple(paths[path] for path in sorted(paths))
+
+    @cached_property
+    def listed(self) -> dict[Api, tuple[SourceTable, ...]]:
+        """Source tables by the API that lists their records, each after that of its parents."""
+        tables = [table for table in self.source_tables.values() if table.listing]
+        found: dict[Api, tuple[SourceTable, ...]] = {}
+        done: set[str | None] = {None}
+        while tables:
+            table = next((t for t in tables if _parent(t) in done), None)
+            if table is None or table.listing is None:
+                raise CatalogError(
+                    f"{tables[0].name}: `for_each` names no table of the source that is listed."
+                )
+            tables.remove(table)
+            done.add(table.name)
+            found[table.listing.api] = (*found.get(table.listing.api, ()), table)
+        return found
 
     def fed_by(self, source_table: str) -> tuple[Entity, ...]:
         """Entities that loads of this source table feed."""
@@ -231,6 +254,10 @@ def read_catalog(manifest: Path) -> Catalog:
         },
         source_tables={source.name: source for source in loadable},
     )
+
+
+def _parent(source_table: SourceTable) -> str | None:
+    return source_table.listing.for_each if source_table.listing else None
 
 
 def _entity(
@@ -480,17 +507,23 @@ def _ancestors(
 
 def _source_table(node: dict[str, Any]) -> SourceTable:
     load = node["config"]["meta"]["load"]
+    name = _source_name(node)
+    try:
+        listing = listing_of(node["config"]["meta"], node["source_name"])
+    except KeyError as error:
+        raise CatalogError(f"{name}: load.http has no {error}.") from None
     return SourceTable(
-        name=_source_name(node),
+        name=name,
         schema=node["schema"],
         table=node["identifier"],
         description=_sentence(node["description"]),
         columns=tuple(_source_column(column) for column in node["columns"].values()),
-        formats=tuple(load.get("formats", ("csv", "xlsx"))),
+        formats=() if listing else tuple(load.get("formats", ("csv", "xlsx"))),
         sheet=load.get("sheet"),
         delimiter=load.get("delimiter"),
         encoding=load.get("encoding"),
         sample=load.get("sample"),
+        listing=listing,
     )
 
 
@@ -511,6 +544,7 @@ def _source_column(column: dict[str, Any]) -> SourceColumn:
         examples=tuple(meta.get("examples", ())),
         column=meta.get("column"),
         export=meta.get("export"),
+        parent_field=meta.get("parent"),
     )
 
 

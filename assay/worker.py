@@ -23,8 +23,9 @@ from assay.database import database_url, libpq_environment
 from assay.dbt import BuildError, Warm
 from assay.logs import configuration
 from assay.settings import Settings, read_settings
-from loader.copy import LoadResult, load_file
+from loader.copy import load_file
 from loader.errors import LoadError
+from loader.loads import LoadResult
 from loader.rehearsals import forget, forget_left_over, rehearsing
 from loader.report import reports_as_literals
 from loader.sources import fitting_source

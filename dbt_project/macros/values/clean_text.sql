@@ -19,3 +19,8 @@
 {% macro without_space(column) -%}
     {{ replace_all(column, '[[:space:]\u00a0\u200b\ufeff]+') }}
 {%- endmacro %}
+
+{#- Text on one line: a line break, with the white space around it, is one space. -#}
+{% macro on_one_line(column) -%}
+    {{ replace_all(column, '[[:space:]]*[\\r\\n\\u0085\\u2028\\u2029][[:space:]]*', ' ') }}
+{%- endmacro %}
