@@ -421,6 +421,7 @@ def _extract_one(
                 ),
             )
         )
+        advance(1, f"{sum(result.rows for result in results or ()):,} records", 1)
     if results is None:
         console.print(f"Another process is reading {api.name}.")
     return results or []

@@ -14,6 +14,7 @@ from bench.steps import (
     measure_api,
     measure_assay,
     measure_exports,
+    measure_extraction,
     measure_from_nothing,
     measure_peers,
     measure_references,
@@ -59,6 +60,7 @@ def main() -> int:
         print(f"{rows:,} rows, {large.stat().st_size / 1e6:.0f} MB", flush=True)
         steps |= measure_assay(project, large, rows, arguments.rounds)
         steps |= measure_references(project, rows)
+        steps |= measure_extraction(project, peer_rows)
         steps |= measure_uploads(project)
         steps |= measure_exports(project, rows)
         requests = measure_api(project, peer_rows)
@@ -107,6 +109,12 @@ def compare(steps: Steps) -> list[Ratio]:
             / (best["copy encounters"] + best["insert encounters"]),
             at_most=2.5,
         ),
+        Ratio(
+            "records of an API: one request after another, scaled / extract",
+            best["sequential"] / best["extract"],
+            at_least=10,
+        ),
+        Ratio("peak memory of extract, MB", steps["extract"].peak, at_most=256),
         Ratio("ORM scaled / load + build", best["orm scaled"] / assay, at_least=2.5),
         Ratio("dlt scaled / load + build", best["dlt scaled"] / assay, at_least=3),
         Ratio("ORM / load + build from nothing, same rows", best["orm"] / best["from nothing"]),

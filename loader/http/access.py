@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -20,7 +20,7 @@ class Access:
     url: str
     login: str | None
     username: str = ""
-    password: str = ""
+    password: str = field(default="", repr=False)
     transport: httpx.AsyncBaseTransport | None = None
 
 

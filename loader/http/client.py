@@ -1,6 +1,9 @@
 """Asks an API: logs in, waits, asks again, and says what it could not get."""
 
 import asyncio
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -27,6 +30,9 @@ _UNAUTHORIZED, _SERVER_ERROR = 401, 500
 _GONE = (404, 410)
 _BUSY = (408, 425, 429)
 
+# A warning for each try would run through the progress bar.
+logging.getLogger("stamina").setLevel(logging.ERROR)
+
 
 class StaleTokenError(Exception):
     """The API does not know the token of a page: its listing has to begin again."""
@@ -48,18 +54,14 @@ class _AskAgainError(Exception):
 class Client:
     """Asks for pages; a context manager, since connections stay open between them."""
 
-    def __init__(self, access: Access, timeout_seconds: float, concurrency: int) -> None:
+    def __init__(self, access: Access, timeout_seconds: float) -> None:
         self._access = access
         self._seconds = timeout_seconds
         self._bearer = ""
         self._login = asyncio.Lock()
-        # No redirect is followed: the token would go where the answer says.
-        self._client = httpx.AsyncClient(
-            base_url=access.url,
-            transport=access.transport,
-            timeout=timeout_seconds,
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
-        )
+        # One connection each: at each request a pool looks at all of its connections.
+        self._tls = httpx.create_ssl_context()
+        self._idle: list[httpx.AsyncClient] = []
         self.requests = 0
         self.bytes = 0
 
@@ -72,7 +74,26 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._client.aclose()
+        for client in self._idle:
+            await client.aclose()
+
+    @contextmanager
+    def _client(self) -> Iterator[httpx.AsyncClient]:
+        # No redirect is followed: the token would go where the answer says.
+        client = (
+            self._idle.pop()
+            if self._idle
+            else httpx.AsyncClient(
+                base_url=self._access.url,
+                transport=self._access.transport,
+                timeout=self._seconds,
+                verify=self._tls,
+            )
+        )
+        try:
+            yield client
+        finally:
+            self._idle.append(client)
 
     async def page(
         self, path: str, listing: Listing, token: str | None, modified_after: str | None
@@ -133,18 +154,19 @@ class Client:
         self.requests += 1
         # The client's own limits are of each read: this is of the whole.
         try:
-            async with (
-                asyncio.timeout(self._seconds),
-                self._client.stream("GET", path, params=parameters, headers=headers) as response,
-            ):
-                async for chunk in response.aiter_bytes():
-                    body += chunk
-                    if len(body) > MAX_PAGE:
-                        raise LoadError(
-                            f"a page has more than {MAX_PAGE >> 20} MiB",
-                            remedy="ask for fewer records, `page.size`",
-                            file=path,
-                        )
+            with self._client() as client:
+                async with (
+                    asyncio.timeout(self._seconds),
+                    client.stream("GET", path, params=parameters, headers=headers) as response,
+                ):
+                    async for chunk in response.aiter_bytes():
+                        body += chunk
+                        if len(body) > MAX_PAGE:
+                            raise LoadError(
+                                f"a page has more than {MAX_PAGE >> 20} MiB",
+                                remedy="ask for fewer records, `page.size`",
+                                file=path,
+                            )
         except TimeoutError:
             raise httpx.ReadTimeout(f"no answer within {self._seconds:g} seconds") from None
         self.bytes += len(body)
@@ -162,14 +184,13 @@ class Client:
 
     async def _new_bearer(self, path: str) -> str:
         self.requests += 1
-        response = await self._client.post(
-            path,
-            data={
-                "grant_type": "password",
-                "username": self._access.username,
-                "password": self._access.password,
-            },
-        )
+        form = {
+            "grant_type": "password",
+            "username": self._access.username,
+            "password": self._access.password,
+        }
+        with self._client() as client:
+            response = await client.post(path, data=form)
         _judge(response)
         if response.is_success:
             try:

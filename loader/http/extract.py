@@ -20,6 +20,7 @@ from loader.errors import LoadError, UnavailableError
 from loader.http import walks
 from loader.http.access import Access
 from loader.http.client import Client, GoneError, StaleTokenError
+from loader.http.recording import record
 from loader.http.walks import Reading, Walk
 from loader.loads import RECORD_FAILURE, LoadResult
 
@@ -27,7 +28,7 @@ _Turn = tuple[Reading, Sequence[str]]
 Progress = Callable[[str, int, int], None]
 """Called with the source table, the requests sent and the records read so far."""
 
-MAX_RESTARTS = 3
+MAX_RESTARTS = 10
 """Of a listing whose token the API no longer knows, or gives again."""
 _BATCH = 2000
 """Records that are written in one transaction, about."""
@@ -65,7 +66,7 @@ async def extract(  # noqa: PLR0913  # a request has these parts
     """
     # `_record #>> ...` is compared with moments of UTC
     connection = await AsyncConnection.connect(conninfo, autocommit=True, options="-c TimeZone=UTC")
-    client = Client(access, api.timeout_seconds, api.concurrency)
+    client = Client(access, api.timeout_seconds)
     async with connection, client:
         turn = await (await connection.execute(_TURN, [api.name])).fetchone()
         if not turn or not turn[0]:
@@ -84,7 +85,7 @@ async def extract(  # noqa: PLR0913  # a request has these parts
                 except LoadError as error:
                     await _note_failure(connection, walk, error, loaded_by)
                     raise
-        return await walks.record(connection, list(done.values()), loaded_by)
+        return await record(connection, list(done.values()), loaded_by)
 
 
 class Extraction:

@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 
 from assay.catalog import SourceTable
 from assay.listings import Listing
-from loader.loads import CLOCK, LOCK, RECORD, START, LoadResult
+from loader.loads import START
 from loader.tables import table_of
 
 Connection = AsyncConnection[tuple[Any, ...]]
@@ -62,8 +62,8 @@ update raw.listings set token = %s, pages = %s, is_whole = %s, is_gone = %s
 where load_id = %s and listing = %s
 """
 _SIZE = "update raw.walks set size_bytes = size_bytes + %s where load_id = %s"
-_FORGET_ROWS = "delete from {table} where _load_id = %s"
-_FORGET_LISTING = f"{_FORGET_ROWS} and _parent is not distinct from %s"
+FORGET_ROWS = "delete from {table} where _load_id = %s"
+_FORGET_LISTING = f"{FORGET_ROWS} and _parent is not distinct from %s"
 _FORGET_WALK = "delete from raw.walks where load_id = %s"
 
 # A record that came twice, since it was changed or the pages moved meanwhile: the last one is it.
@@ -98,34 +98,6 @@ update raw.walks set
     )::text
 where load_id = %s
 """
-
-# The same records as those of the table's last load are no news.
-_DIGEST = """
-select
-    count(*),
-    count(*) filter (where _malformed is not null),
-    encode(sha256(coalesce(string_agg(hash, ''::bytea order by hash), '')), 'hex')
-from (
-    select
-        _malformed,
-        sha256(convert_to(
-            concat_ws(chr(31), _parent, coalesce(_record::text, _malformed)), 'UTF8'
-        )) as hash
-    from {table}
-    where _load_id = %s
-) as records
-"""
-_LAST_LOAD = """
-select load_id, sha256 from raw.loads where source_table = %s and state = 'loaded'
-order by clock desc limit 1
-"""
-_WALK = """
-select size_bytes, started_at, extract(epoch from clock_timestamp() - started_at)::float
-from raw.walks where load_id = %s
-"""
-_GONE = "select count(*) from raw.listings where load_id = %s and is_gone"
-_RECORDED = "update raw.walks set state = 'recorded' where load_id = %s"
-_NO_LISTINGS = "delete from raw.listings where load_id = %s"
 
 
 @dataclass(frozen=True)
@@ -183,8 +155,8 @@ async def begin(
     if opened and not (full and opened[1]):
         load_id, modified_after, state = opened
         walk = Walk(source_table, listing, load_id, modified_after, state == "whole")
-        query = _for(source_table, _LAST_ROW)
-        walk.rows = (await _one(connection, query, [load_id]))[0]
+        query = statement_for(source_table, _LAST_ROW)
+        walk.rows = (await one(connection, query, [load_id]))[0]
         return walk
     if opened:
         await forget(connection, source_table, opened[0])
@@ -193,7 +165,7 @@ async def begin(
         earlier = await connection.execute(_MODIFIED_AFTER, [listing.overlap, source_table.name])
         (modified_after,) = await earlier.fetchone() or (None,)
     async with connection.transaction():
-        (load_id,) = await _one(connection, START)
+        (load_id,) = await one(connection, START)
         await connection.execute(_BEGIN, [load_id, source_table.name, modified_after])
         if parents is None:
             await connection.execute(_ONE_LISTING, [load_id])
@@ -271,7 +243,7 @@ async def _copy(connection: Connection, walk: Walk, rows: list[_Row]) -> None:
 async def _copy_rows(
     connection: Connection, walk: Walk, rows: list[_Row], valid: list[bool]
 ) -> None:
-    async with connection.cursor().copy(_for(walk.source_table, _COPY)) as copy:
+    async with connection.cursor().copy(statement_for(walk.source_table, _COPY)) as copy:
         for (*place, record), is_one in zip(rows, valid, strict=True):
             await copy.write_row((*place, record, None) if is_one else (*place, None, record))
 
@@ -290,67 +262,26 @@ async def finish(connection: Connection, walk: Walk) -> None:
     walk.is_whole = True
 
 
-async def record(connection: Connection, walks: Sequence[Walk], loaded_by: str) -> list[LoadResult]:
-    """Make the loads of whole walks visible, all at once."""
-    async with connection.transaction():
-        for walk in sorted(walks, key=lambda walk: walk.source_table.name):
-            await connection.execute(LOCK, [walk.source_table.name])
-        return [await _record(connection, walk, loaded_by) for walk in walks]
-
-
-async def _record(connection: Connection, walk: Walk, loaded_by: str) -> LoadResult:
-    table = walk.source_table
-    rows, malformed, digest = await _one(connection, _for(table, _DIGEST), [walk.load_id])
-    size, started_at, seconds = await _one(connection, _WALK, [walk.load_id])
-    (gone,) = await _one(connection, _GONE, [walk.load_id])
-    notes = {"malformed_rows": malformed, "gone_parents": gone}
-    notes = {name: count for name, count in notes.items() if count}
-    last = await (await connection.execute(_LAST_LOAD, [table.name])).fetchone()
-    await connection.execute(_RECORDED, [walk.load_id])
-    await connection.execute(_NO_LISTINGS, [walk.load_id])
-    if last and (not rows or last[1] == digest):
-        await connection.execute(_for(table, _FORGET_ROWS), [walk.load_id])
-        name = walk.file_name
-        return LoadResult(last[0], table.name, name, "already loaded", rows, notes, seconds)
-    await connection.execute(LOCK, [CLOCK])
-    await connection.execute(
-        RECORD,
-        {
-            "load_id": walk.load_id,
-            "source_table": table.name,
-            "file_name": walk.file_name,
-            "sha256": digest,
-            "size_bytes": size,
-            "row_count": rows,
-            "state": "loaded",
-            "notes": Jsonb(notes),
-            "loaded_by": loaded_by,
-            "started_at": started_at,
-        },
-    )
-    return LoadResult(walk.load_id, table.name, walk.file_name, "loaded", rows, notes, seconds)
-
-
 async def forget(connection: Connection, source_table: SourceTable, load_id: int) -> None:
     """Forget a walk, so that the next one begins anew."""
     async with connection.transaction():
         await connection.execute(_FORGET_WALK, [load_id])
-        await connection.execute(_for(source_table, _FORGET_ROWS), [load_id])
+        await connection.execute(statement_for(source_table, FORGET_ROWS), [load_id])
 
 
-def _for(source_table: SourceTable, statement: LiteralString) -> sql.Composed:
+def statement_for(source_table: SourceTable, statement: LiteralString) -> sql.Composed:
     return sql.SQL(statement).format(table=table_of(source_table))
 
 
 def _for_listing(walk: Walk) -> sql.Composed:
-    return _for(walk.source_table, _FORGET_LISTING)
+    return statement_for(walk.source_table, _FORGET_LISTING)
 
 
 def _field(path: str) -> sql.Composed:
     return sql.SQL("(_record #>> {})").format(sql.Literal(path.split(".")))
 
 
-async def _one(
+async def one(
     connection: Connection, query: LiteralString | sql.Composed, values: Sequence[object] = ()
 ) -> tuple[Any, ...]:
     row = await (await connection.execute(query, values)).fetchone()
