@@ -66,10 +66,11 @@ def provenance(column: Column) -> str:
     return {"updated_at": "clock_timestamp()", "updated_by": "$2::text"}[column.name]
 
 
-def warnings(entity: Entity) -> str:
-    """JSON array of those rules in $4 that the row of `written` breaks."""
+def warnings(entity: Entity, visible: tuple[Column, ...]) -> str:
+    """JSON array of those rules in $4 that the row of `written` breaks, as far as it is visible."""
+    names = {column.name for column in visible}
+    rules = [(i, r) for i, r in enumerate(warn_rules(entity)) if names.issuperset(r.columns)]
     # The first one stands for "no rule", so that there always is a list.
-    rules = enumerate(warn_rules(entity))
     held = ["(-1, true)", *(f"({i}, ({_holds(entity, rule)}))" for i, rule in rules)]
     return f"""
         select coalesce(jsonb_agg($4::jsonb -> judged.place order by judged.place), '[]')
