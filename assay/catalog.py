@@ -99,6 +99,8 @@ class Entity:
     rules: tuple[Rule, ...]
     source_tables: tuple[str, ...]
     """Names of the source tables whose loads feed it."""
+    file_sources: tuple[str, ...] = ()
+    """Those of them that files are loaded to."""
     search: tuple[str, ...] = ()
     """Columns of text whose words have an index."""
     is_restricted: bool = False
@@ -239,10 +241,14 @@ def read_catalog(manifest: Path) -> Catalog:
     loadable = (
         _source_table(node) for node in sources.values() if "load" in node["config"]["meta"]
     )
+    source_tables = {source.name: source for source in loadable}
     return Catalog(
         entities={
             name: replace(
                 entity,
+                file_sources=tuple(
+                    source for source in entity.source_tables if source_tables[source].formats
+                ),
                 links=tuple(_link(link, entity, entities) for link in _links(curated[name])),
                 linked_in=tuple(
                     other
@@ -252,7 +258,7 @@ def read_catalog(manifest: Path) -> Catalog:
             )
             for name, entity in entities.items()
         },
-        source_tables={source.name: source for source in loadable},
+        source_tables=source_tables,
     )
 
 

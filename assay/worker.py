@@ -95,7 +95,7 @@ class Worker:
     def _source_table(self, entity: str, file: dict[str, Any]) -> SourceTable:
         if entity not in self._catalog.entities:
             raise BuildError(f"{entity} is no longer part of the project")
-        names = self._catalog.entities[entity].source_tables
+        names = self._catalog.entities[entity].file_sources
         candidates = [self._catalog.source_tables[name] for name in names]
         if len(candidates) == 1:
             return candidates[0]  # the loader says more exactly what its headers lack
