@@ -242,7 +242,7 @@ def read_catalog(manifest: Path) -> Catalog:
         _source_table(node) for node in sources.values() if "load" in node["config"]["meta"]
     )
     source_tables = {source.name: source for source in loadable}
-    return Catalog(
+    catalog = Catalog(
         entities={
             name: replace(
                 entity,
@@ -260,6 +260,21 @@ def read_catalog(manifest: Path) -> Catalog:
         },
         source_tables=source_tables,
     )
+    _check(catalog)
+    return catalog
+
+
+def _check(catalog: Catalog) -> None:
+    for table in catalog.source_tables.values():
+        named = table.listing.parent_fields if table.listing else ()
+        for column in table.columns:
+            if column.parent_field and column.parent_field not in named:
+                raise CatalogError(
+                    f"{table.name}: `path` does not name the parent's {column.parent_field}."
+                )
+    for tables in catalog.listed.values():
+        if len({table.listing.api for table in tables if table.listing}) > 1:
+            raise CatalogError(f"{tables[0].name}: the tables of a source have one `http`.")
 
 
 def _parent(source_table: SourceTable) -> str | None:
@@ -470,6 +485,8 @@ def _is_mandatory(column: dict[str, Any], node: dict[str, Any]) -> bool:
 
 def _rule(rule: dict[str, Any]) -> Rule:
     kind: RuleKind
+    if rule.get("severity") == "warn" and "where" in rule:
+        raise CatalogError(f"{rule['name']}: a warning that something is unique has no `where`.")
     if "determinant" in rule:
         kind, columns = "dependency", (rule["determinant"], *rule["dependent"])
     elif "unique" in rule:
@@ -516,8 +533,8 @@ def _source_table(node: dict[str, Any]) -> SourceTable:
     name = _source_name(node)
     try:
         listing = listing_of(node["config"]["meta"], node["source_name"])
-    except KeyError as error:
-        raise CatalogError(f"{name}: load.http has no {error}.") from None
+    except ValueError as error:
+        raise CatalogError(f"{name}: {error}.") from None
     return SourceTable(
         name=name,
         schema=node["schema"],

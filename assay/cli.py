@@ -119,13 +119,17 @@ def up(
         _check_port(settings)
     url, catalog = _prepare(settings)
     admin, new_password = _first_admin(settings, url)
-    samples = [] if files or not _is_untouched(url) else _samples(settings, catalog)
+    is_untouched = not files and _is_untouched(url)
+    samples = _samples(settings, catalog) if is_untouched else []
     results = _load(url, catalog, files or samples, source, force=False)
-    results += _extract(settings, url, catalog, [], full=False)
-    if samples:
+    try:
+        results += _extract(settings, url, catalog, [], full=False)
+    except LoadError as error:  # another system's fault: what is here is built and served
+        _say(f"{error}")
+    if is_untouched:
         results += _extract_recorded(settings, url, catalog)
     waiting = _build(settings, url)
-    if samples:
+    if is_untouched:
         _write_samples(url, settings, catalog)
     _document(settings, url)
     report.print_results(console, results)
@@ -397,10 +401,16 @@ def _extract(
             raise ValueError(f"{name} is no source with an API: {', '.join(apis) or 'none is'}.")
         if access_to(apis[name], settings) is None:
             raise ValueError(f"{name.upper()}_URL is not set: it says where {name} is.")
-    results = []
+    results, errors = [], []
     for name in sources or apis:
         if access := access_to(apis[name], settings):
-            results += _extract_one(url, catalog, apis[name], access, full=full)
+            try:
+                results += _extract_one(url, catalog, apis[name], access, full=full)
+            except LoadError as error:  # the others are read all the same
+                errors.append(error)
+    if errors:
+        report.print_results(console, results)
+        raise errors[0]
     return results
 
 
