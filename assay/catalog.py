@@ -7,7 +7,7 @@ in whatever imports it, names a dataset, a column or a rule.
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -58,6 +58,8 @@ class Column:
     examples: tuple[Any, ...]
     is_personal: bool = False
     """Says something of a person: hidden from whoever has no scope for it."""
+    is_hashed: bool = False
+    """The lake has a personal column as a keyed hash, rather than not at all."""
     references: str | None = None
     """The entity whose key it holds."""
     minimum: str | None = None
@@ -107,6 +109,8 @@ class Entity:
     """Where its changes are delivered, below the receiver's URL."""
     sync_personal_data: bool = False
     """Whether columns that say something of a person are delivered too."""
+    is_in_lake: bool = False
+    """Whether it is exported where no model is named."""
     links: tuple[Link, ...] = ()
     linked_in: tuple["Entity", ...] = ()
     """Those whose rows are links of its rows, and go with them."""
@@ -138,6 +142,19 @@ class Entity:
         return next(
             (r for r in self.rules if r.kind == "not_null" and r.columns == (column,)), None
         )
+
+
+@dataclass(frozen=True)
+class StagingModel:
+    """A view that makes rows of a contract out of raw ones."""
+
+    name: str
+    schema: str
+    table: str
+    description: str
+    descriptions: dict[str, str]
+    """Of its columns."""
+    feeds: tuple[Entity, ...]
 
 
 @dataclass(frozen=True)
@@ -180,6 +197,7 @@ class Catalog:
 
     entities: dict[str, Entity]
     source_tables: dict[str, SourceTable]
+    staging: dict[str, StagingModel] = field(default_factory=dict)
 
     @cached_property
     def served(self) -> tuple[Entity, ...]:
@@ -230,6 +248,7 @@ def read_catalog(manifest: Path) -> Catalog:
             for name, entity in entities.items()
         },
         source_tables={source.name: source for source in loadable},
+        staging=_staging(curated, entities, nodes),
     )
 
 
@@ -266,6 +285,7 @@ def _entity(
         sample=meta.get("api", {}).get("sample"),
         sync_path=meta.get("sync", {}).get("path"),
         sync_personal_data=meta.get("sync", {}).get("pii", False),
+        is_in_lake=meta.get("lake", False),
     )
 
 
@@ -290,7 +310,8 @@ def _column(
         enum=tuple(meta.get("enum", ())),
         examples=tuple(meta.get("examples", ())),
         references=references.get(name),
-        is_personal=meta.get("pii", False),
+        is_personal=bool(meta.get("pii")),
+        is_hashed=meta.get("pii") == "hash",
         **limits,
     )
 
@@ -476,6 +497,33 @@ def _ancestors(
         elif parent in nodes and nodes[parent]["config"]["materialized"] != "curated":
             found.update(_ancestors(nodes[parent], nodes, sources))
     return tuple(sorted(found))
+
+
+def _staging(
+    curated: dict[str, dict[str, Any]],
+    entities: dict[str, Entity],
+    nodes: dict[str, dict[str, Any]],
+) -> dict[str, StagingModel]:
+    """The views that curated models are made from at once."""
+    fed: dict[str, list[Entity]] = {}
+    for name, node in curated.items():
+        for parent in node["depends_on"]["nodes"]:
+            if parent in nodes and nodes[parent]["config"]["materialized"] == "view":
+                fed.setdefault(parent, []).append(entities[name])
+    return {
+        nodes[parent]["name"]: StagingModel(
+            name=nodes[parent]["name"],
+            schema=nodes[parent]["schema"],
+            table=nodes[parent]["alias"],
+            description=_sentence(nodes[parent]["description"]),
+            descriptions={
+                name: _sentence(column["description"])
+                for name, column in nodes[parent]["columns"].items()
+            },
+            feeds=tuple(feeds),
+        )
+        for parent, feeds in fed.items()
+    }
 
 
 def _source_table(node: dict[str, Any]) -> SourceTable:
