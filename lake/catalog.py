@@ -141,11 +141,14 @@ class Lake:
         if not self._catalog.namespace_exists(schema):
             self._catalog.create_namespace(schema, {"location": wanted})
         found = self._catalog.load_namespace_properties(schema)["location"]
-        if found != wanted:
+        if found == wanted:
+            return
+        if self._catalog.list_tables(schema):
             raise LakeError(
                 f"The lake of this database is at {found.removesuffix(f'/{schema}')}, and LAKE_URL "
                 f"says {self.location}. Set LAKE_URL back. {_BEGIN_ANEW}"
             )
+        self._catalog.update_namespace_properties(schema, updates={"location": wanted})
 
 
 _BEGIN_ANEW = f"To begin another lake, forget this one: `drop schema {SCHEMA} cascade`."

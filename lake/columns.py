@@ -15,8 +15,8 @@ from assay.data_types import base_type
 OPERATION, CLOCK, EXPORTED_AT = "_operation", "_clock", "_exported_at"
 """The platform's, in each table of the lake."""
 
-_OF_RAW_ROWS = ("_malformed", "_hash")
-"""Of staging: they say all of a row, or can be compared with a guess of it."""
+_OF_WHOLE_ROWS = ("_malformed", "_hash", "repairs")
+"""Of staging, the last one also curated: they may say what a personal column does."""
 _MAX_DIGITS = 38
 """Of Iceberg's longest decimal (its specification, Primitive Types)."""
 
@@ -120,7 +120,8 @@ def table_of_entity(entity: Entity) -> LakeTable:
 
     def treatment(column: Column) -> Treatment:
         if not column.is_personal:
-            return Treatment.PLAIN
+            is_told = entity.has_personal_data and column.name in _OF_WHOLE_ROWS
+            return Treatment.LEFT_OUT if is_told else Treatment.PLAIN
         is_needed = column.is_hashed or column.name in entity.key
         return Treatment.HASHED if is_needed else Treatment.LEFT_OUT
 
@@ -161,4 +162,4 @@ def _strictest(entities: Iterable[Entity]) -> Iterable[tuple[str, Treatment]]:
     for treatment in (Treatment.HASHED, Treatment.LEFT_OUT):
         yield from ((c.name, treatment) for c in columns if c.treatment == treatment)
     if any(entity.has_personal_data for entity in entities):
-        yield from ((name, Treatment.LEFT_OUT) for name in _OF_RAW_ROWS)
+        yield from ((name, Treatment.LEFT_OUT) for name in _OF_WHOLE_ROWS)

@@ -62,8 +62,8 @@ class DataFiles:
             self._writer = None
 
 
-def remove_unneeded(table: Table) -> int:
-    """Delete the files that no snapshot names; how many. Nobody may write meanwhile."""
+def remove_unneeded(table: Table) -> None:
+    """Delete the files that no snapshot names. Nobody may write meanwhile."""
     io = table.io
     assert isinstance(io, PyArrowFileIO)  # noqa: S101 - as the lake's catalog says
     needed = {PyArrowFileIO.parse_location(location)[2] for location in _needed(table)}
@@ -78,8 +78,7 @@ def remove_unneeded(table: Table) -> int:
         if file.type == fs.FileType.File and file.path not in needed
     ]
     for path in unneeded:
-        system.delete_file(path)
-    return len(unneeded)
+        io.delete(f"{scheme}://{path}")
 
 
 def _needed(table: Table) -> set[str]:

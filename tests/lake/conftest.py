@@ -14,6 +14,7 @@ import psycopg
 import pytest
 from moto.server import ThreadedMotoServer
 from psycopg import RawCursor
+from psycopg.rows import dict_row
 from pydantic import SecretStr
 from pyiceberg.table import Table
 
@@ -23,6 +24,7 @@ from assay.catalog import Catalog, Entity
 from assay.settings import Settings
 from lake.catalog import Lake
 from lake.export import Account, export
+from tests.lake import things
 from tests.warehouse import Warehouse
 
 SECRET = "a secret of the tests, more than 32 bytes"  # noqa: S105
@@ -127,16 +129,59 @@ def exporter(warehouse: Warehouse, settings: Settings, monkeypatch: pytest.Monke
     return Exporter(warehouse.url, warehouse.catalog, settings)
 
 
+@dataclass
+class Things:
+    """The invented table, and a lake of it in a folder."""
+
+    exporter: Exporter
+    connection: psycopg.Connection[Row]
+
+    def rows(self) -> list[Row]:
+        return rows_of(self.connection, "things", "code", "exact")
+
+    def state(self) -> list[Row]:
+        found = self.exporter.state("things")
+        for row in found:
+            row["document"] = None if row["document"] is None else json.loads(row["document"])
+        return sorted(found, key=lambda row: row["thing"])
+
+    def is_there(self) -> bool:
+        """Whether an export has committed rows."""
+        with Lake(self.exporter.settings, self.exporter.url) as lake:
+            catalog = lake._catalog  # noqa: SLF001
+            name = ("curated", "things")
+            return catalog.table_exists(name) and bool(catalog.load_table(name).current_snapshot())
+
+    def files(self) -> set[Path]:
+        folder = Path(self.exporter.table("things").location().removeprefix("file://"))
+        return {path for path in folder.rglob("*") if path.is_file()}
+
+    def unneeded(self) -> set[Path]:
+        """Files that no snapshot names, by PyIceberg's own account of them."""
+        table = self.exporter.table("things")
+        named = {
+            table.metadata_location,
+            *table.inspect.metadata_log_entries()["file"].to_pylist(),
+            *table.inspect.snapshots()["manifest_list"].to_pylist(),
+            *table.inspect.all_manifests()["path"].to_pylist(),
+            *table.inspect.all_files()["file_path"].to_pylist(),
+        }
+        return self.files() - {Path(name.removeprefix("file://")) for name in named}
+
+
 @pytest.fixture
-def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Catalog], Exporter]:
-    """Makes one for a database, with a lake in a folder."""
+def of_things(
+    prepared: str,
+    create_database: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Things]:
     monkeypatch.setenv("POLARS_ICEBERG_PLANNER", "pyiceberg")
-
-    def make(url: str, catalog: Catalog) -> Exporter:
-        settings = Settings(project=tmp_path, lake_url=str(tmp_path / "lake"))
-        return Exporter(url, catalog, settings)
-
-    return make
+    url = create_database(prepared)
+    settings = Settings(project=tmp_path, lake_url=str(tmp_path / "lake"))
+    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+        things.make(connection)
+        yield Things(Exporter(url, things.CATALOG, settings), connection)
 
 
 def patch(warehouse: Warehouse, name: str, where: str, **changes: Any) -> None:
@@ -165,7 +210,7 @@ def keys_of(warehouse: Warehouse, entity: Entity, where: str) -> list[str]:
 
 def rows_of(connection: psycopg.Connection[Row], name: str, *texts: str) -> list[Row]:
     """A curated table as the lake should have it: without its engine's column, some as text."""
-    rows = connection.execute(f"select * from curated.{name}").fetchall()
+    rows = connection.execute(f"select * from curated.{name} order by 1").fetchall()
     for row in rows:
         del row["_transaction_id"]
         row |= {text: None if row[text] is None else str(row[text]) for text in texts}
