@@ -4,6 +4,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,9 +92,16 @@ class Exporter:
         assert accounts is not None
         return accounts
 
-    def table(self, name: str, schema: str = "curated") -> Table:
+    @contextmanager
+    def opened(self, name: str, schema: str = "curated") -> Iterator[Table]:
+        """A table as other programs have it."""
         with Lake(self.settings, self.url) as lake:
-            return lake._catalog.load_table((schema, name))  # noqa: SLF001 - as others reach it
+            yield lake._catalog.load_table((schema, name))  # noqa: SLF001
+
+    def table(self, name: str, schema: str = "curated") -> Table:
+        """To read only."""
+        with self.opened(name, schema) as table:
+            return table
 
     def written(self, name: str, schema: str = "curated") -> pl.DataFrame:
         """All that is in a table."""

@@ -28,7 +28,7 @@ def test_a_staging_model(exporter: Exporter, warehouse: Warehouse) -> None:
             from staging.{NAME}
         """)
         key = "_load_id", "_row_number"
-        assert found.select(expected[0]).sort(key).to_dicts() == sorted(
+        assert found.select(*expected[0]).sort(key).to_dicts() == sorted(
             expected, key=lambda r: (r["_load_id"], r["_row_number"])
         )
     described = exporter.table(NAME, "staging").schema().find_field("feature").doc
