@@ -155,10 +155,16 @@ class Settings(BaseSettings):
 
     @cached_property
     def lake_location(self) -> str:
-        """`s3://...` or `file:///...`, with no / at its end."""
+        """`s3://...` or `file:///...`, with no / at its end.
+
+        Raises:
+            ValueError: Iceberg's locations would end within it.
+        """
         url = self.lake_url or ".assay/lake"
         if not url.startswith("s3://"):
             url = f"file://{(self.project / url.removeprefix('file://')).resolve()}"
+        if set(url) & {"#", "?"}:
+            raise ValueError(f"LAKE_URL: the path of a lake has no # and no ?, as {url} has.")
         return url.rstrip("/")
 
     @cached_property
