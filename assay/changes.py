@@ -37,7 +37,7 @@ def bounds_of_changes(entity: Entity) -> str:
     """
     return f"""
         select
-            {_OVER}::text as until,
+            {_OVER}::text::bigint as until,
             $1::text::xid8 <= {_OVER} as is_known,
             {_is_whole(entity)} as is_whole
     """

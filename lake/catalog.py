@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from typing import Any, Self
+from uuid import uuid4
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -56,6 +57,14 @@ _PROPERTIES = {
     TableProperties.METADATA_DELETE_AFTER_COMMIT_ENABLED: "true",
     TableProperties.METADATA_PREVIOUS_VERSIONS_MAX: "10",
 }
+_OF_DATABASE = "assay.database"
+_DATABASE = """
+select system_identifier || '/' || pg_database.oid
+from pg_control_system()
+cross join pg_database
+where datname = current_database()
+"""
+"""Tells a database from others, and from those that are made of its dump."""
 _CONNECT_SECONDS, _REQUEST_SECONDS = "5", "60"
 
 
@@ -73,8 +82,8 @@ class Progress:
 
     position: int
     """The transaction where the feed of changes goes on."""
-    database: str
     shape: dict[str, str]
+    """What each column was."""
 
     @classmethod
     def of(cls, table: Table) -> Self | None:
@@ -99,6 +108,7 @@ class Lake:
         self.location = settings.lake_location
         with psycopg.connect(url) as connection:
             connection.execute(f"create schema if not exists {SCHEMA}")
+            self._database: str = (connection.execute(_DATABASE).fetchone() or [""])[0]
         parameters: dict[str, Any] = conninfo_to_dict(url)
         # in the query, as SQLAlchemy would take the URL of a unix socket apart
         address = URL.create(
@@ -121,20 +131,31 @@ class Lake:
         """Its table; made, with no rows and only the platform's columns, where there is none.
 
         Raises:
-            LakeError: The lake is elsewhere, or its files are gone.
+            LakeError: The lake is elsewhere, or another database's, or its files are gone.
         """
         self._check_location(model.schema)
         try:
-            return self._catalog.load_table((model.schema, model.table))
+            table = self._catalog.load_table((model.schema, model.table))
         except NoSuchTableError:
-            return self._catalog.create_table(
-                (model.schema, model.table),
-                _PLATFORM,
-                partition_spec=_BY_DAY,
-                properties=_PROPERTIES,
-            )
+            return self._create(model)
         except FileNotFoundError as error:
             raise LakeError(f"Files of the lake are gone: {error}. {_BEGIN_ANEW}") from None
+        if table.properties.get(_OF_DATABASE) != self._database:
+            raise LakeError(
+                f"{model.name}: the lake is of another database, of which this one is a copy. "
+                f"{_BEGIN_ANEW}"
+            )
+        return table
+
+    def _create(self, model: LakeTable) -> Table:
+        """In a folder of its own: what another lake has below the same URL is never touched."""
+        return self._catalog.create_table(
+            (model.schema, model.table),
+            _PLATFORM,
+            location=f"{self.location}/{model.schema}/{model.table}-{uuid4().hex[:8]}",
+            partition_spec=_BY_DAY,
+            properties=_PROPERTIES | {_OF_DATABASE: self._database},
+        )
 
     def _check_location(self, schema: str) -> None:
         wanted = f"{self.location}/{schema}"
@@ -151,7 +172,10 @@ class Lake:
         self._catalog.update_namespace_properties(schema, updates={"location": wanted})
 
 
-_BEGIN_ANEW = f"To begin another lake, forget this one: `drop schema {SCHEMA} cascade`."
+_BEGIN_ANEW = (
+    "To begin another lake, forget this one: "
+    f"`drop schema {SCHEMA} cascade`, which deletes no file."
+)
 
 
 def properties_of(model: LakeTable) -> dict[str, str]:

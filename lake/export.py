@@ -146,13 +146,12 @@ class Export:
                 or self._model.entity is None
                 or last is None
                 or is_reshaped
-                or last.database != moment.database
                 or not moment.is_known
             )
             transaction = self._table.transaction()
             self._describe(transaction, last.shape if last else {}, shape)
             files = self._write(transaction, moment, last.position if last else 0)
-        progress = Progress(moment.until, moment.database, shape)
+        progress = Progress(moment.until, shape)
         if self.account.is_whole or files or last is None or shape != last.shape:
             self._commit(transaction, files, progress, erase=is_reshaped)
         elif transaction.table_metadata != self._table.metadata:

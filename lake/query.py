@@ -5,6 +5,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
@@ -18,13 +19,6 @@ from lake.columns import OPERATION, Hasher, LakeColumn, LakeTable, Treatment
 _BLOCK = 8 * 2**20
 """Bytes of CSV that become a table at once."""
 _SNAPSHOT = "set transaction isolation level repeatable read, read only"
-_MOMENT = """
-select
-    now() as exported_at,
-    (select system_identifier from pg_control_system()) || '/' || oid as database
-from pg_database
-where datname = current_database()
-"""
 _COLUMNS = """
 select attname, format_type(atttypid, atttypmod)
 from pg_attribute
@@ -44,9 +38,7 @@ class NotBuiltError(ValueError):
 class Moment:
     """What an export reads: the database as it is at one moment."""
 
-    exported_at: Any
-    database: str
-    """Tells it from others, and from what is made of its dump."""
+    exported_at: datetime
     until: int = 0
     """The transaction where the feed of changes ends."""
     is_known: bool = False
@@ -63,20 +55,20 @@ def begin(connection: Connection[Any], table: LakeTable, since: int) -> Moment:
     connection.execute(_SNAPSHOT)
     connection.execute("set local timezone to 'UTC'")
     connection.execute("set local datestyle to 'ISO'")
-    cursor = connection.cursor(row_factory=dict_row)
-    moment = cursor.execute(_MOMENT).fetchone() or {}
-    if table.entity is None:
-        return Moment(**moment)
-    raw = RawCursor(connection, row_factory=dict_row)
+    lock = sql.SQL("lock table {} in access share mode")
     try:
-        bounds: dict[str, Any] = (
-            raw.execute(bounds_of_changes(table.entity), [str(since)]).fetchone() or {}
-        )
+        # Before the first query: rows that a build rewrites later are not there for older queries.
+        connection.execute(lock.format(sql.Identifier(table.schema, table.table)))
+        cursor = RawCursor(connection, row_factory=dict_row)
+        moment: dict[str, Any] = cursor.execute("select now() as exported_at").fetchone() or {}
+        if table.entity:
+            bounds = cursor.execute(bounds_of_changes(table.entity), [str(since)])
+            moment |= bounds.fetchone() or {}
     except errors.UndefinedTable:
         raise NotBuiltError(table.name) from None
-    if not bounds["is_whole"]:
+    if not moment.pop("is_whole", True):
         raise FeedError
-    return Moment(**moment, until=int(bounds["until"]), is_known=bounds["is_known"])
+    return Moment(**moment)
 
 
 def types_of(connection: Connection[Any], schema: str, table: str) -> dict[str, str]:

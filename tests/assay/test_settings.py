@@ -96,7 +96,7 @@ def test_where_the_lake_is(project: Path, given: str | None, expected: str) -> N
 @pytest.mark.parametrize("url", ["gs://bucket/lake", "file://lake", "http://example.org"])
 def test_where_no_lake_is(project: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("LAKE_URL", url)
-    with pytest.raises(ValueError, match="LAKE_URL: .* s3://bucket/folder"):
+    with pytest.raises(ValueError, match=r"LAKE_URL: .* s3://bucket/folder"):
         read_settings(project)
 
 

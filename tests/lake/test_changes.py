@@ -1,6 +1,7 @@
 """What an export writes when the table, its contract or the lake itself has changed."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from psycopg.rows import dict_row
 from assay.catalog import Catalog
 from assay.changes import FeedError
 from assay.database import libpq_environment
-from lake.catalog import LakeError
+from lake.catalog import LakeError, Progress
 from lake.export import KEPT, export
 from lake.query import NotBuiltError
 from tests.api.conftest import column
@@ -185,15 +186,49 @@ def test_compaction_deletes_what_is_old(exported: Things, monkeypatch: pytest.Mo
 
 
 def test_a_copy_of_the_database(exported: Things, create_database: Callable[..., str]) -> None:
-    """Its transactions mean something else: all rows are written, in the place of those there."""
+    """It leaves the other's lake alone, and can have one of its own at the same place."""
     exported.connection.close()
     copy = create_database(libpq_environment(exported.exporter.url)["PGDATABASE"])
     with psycopg.connect(copy, autocommit=True, row_factory=dict_row) as connection:
         of_copy = Things(replace(exported.exporter, url=copy), connection)
+        before = exported.files()
+        with pytest.raises(LakeError, match="things: the lake is of another database"):
+            of_copy.exporter.export()
+        connection.execute("drop schema lake cascade")
         things.put(connection, "thing 9")
         (account,) = of_copy.exporter.export()
         assert (account.is_whole, account.rows) == (True, 6)
+        of_copy.exporter.export(compact=True)
         check(of_copy)
+    assert exported.files() == before
+    assert len(exported.state()) == 5
+
+
+def test_a_position_that_the_feed_does_not_know(exported: Things) -> None:
+    """All rows are written, in the place of those there."""
+    with exported.exporter.opened("things") as table:
+        last = Progress.of(table)
+        assert last
+        beyond = replace(last, position=10**9).as_properties()
+        with table.transaction() as transaction:
+            transaction.update_snapshot(snapshot_properties=beyond).fast_append().commit()
+    things.put(exported.connection, "thing 9")
+    (account,) = exported.exporter.export()
+    assert (account.is_whole, account.rows) == (True, 6)
+    check(exported)
+
+
+def test_a_build_that_rewrites_the_table(of_things: Things) -> None:
+    """Such a change is not for older snapshots: an export waits for it before it takes its own."""
+    things.put(of_things.connection, "thing", whole=1)
+    waiting = "select from pg_locks where not granted"
+    with ThreadPoolExecutor(1) as thread, psycopg.connect(of_things.exporter.url) as build:
+        build.execute("alter table curated.things alter ratio type text")
+        export = thread.submit(of_things.exporter.export)
+        while not of_things.connection.execute(waiting).fetchall():
+            assert not export.done()
+        build.commit()
+        assert export.result()[0].rows == 1
 
 
 def test_rows_of_another_server(exported: Things) -> None:
