@@ -4,7 +4,8 @@ How far a table came stands in the snapshot itself, so that both are committed a
 dies, the next run goes on where the lake is.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,7 +36,7 @@ from lake.files import DataFiles, remove_unneeded
 
 KEPT = timedelta(days=1)
 """How long a snapshot is there at least whose rows were written anew: somebody may be reading."""
-_TURN = "select pg_try_advisory_lock(hashtextextended('lake', 0))"
+_TURN = "hashtextextended('lake', 0)"
 _REMOVED = "removed"
 _UNNEEDED = "assay.unneeded-files"
 """Property of a table that has files which are to be deleted."""
@@ -85,20 +86,39 @@ def export(  # noqa: PLR0913 - what a person can choose
         tables = [_table(connection, catalog, name) for name in names] or [
             table_of_entity(entity) for entity in catalog.entities.values() if entity.is_in_lake
         ]
-        if not (connection.execute(_TURN).fetchone() or [False])[0]:
-            return None
-        try:
-            with Lake(settings, url) as lake:
+        with _turn(connection) as is_ours:
+            if not is_ours:
+                return None
+            with _failures_told(settings), Lake(settings, url) as lake:
                 return [
                     Export(lake, connection, table, Hasher(secret), advance).run(compact=compact)
                     for table in tables
                 ]
-        except CommitFailedException as error:
-            raise LakeError(f"Another program changed the table: export again. {error}") from None
-        except DBAPIError as error:
-            raise error.orig or error from None
-        except OSError as error:
-            raise LakeAway(f"{settings.lake_location}: {error}") from None
+
+
+@contextmanager
+def _turn(connection: psycopg.Connection[Any]) -> Iterator[bool]:
+    """Whether no other export is running; while it is ours, none begins."""
+    found = connection.execute(f"select pg_try_advisory_lock({_TURN})").fetchone()
+    is_ours = bool(found and found[0])
+    try:
+        yield is_ours
+    finally:
+        if is_ours:  # a connection that ends gives it back too, but a moment later
+            connection.execute(f"select pg_advisory_unlock({_TURN})")
+
+
+@contextmanager
+def _failures_told(settings: Settings) -> Iterator[None]:
+    """In our words, or in those of PostgreSQL."""
+    try:
+        yield
+    except CommitFailedException as error:
+        raise LakeError(f"Another program changed the table: export again. {error}") from None
+    except DBAPIError as error:
+        raise error.orig or error from None
+    except OSError as error:
+        raise LakeAway(f"{settings.lake_location}: {error}") from None
 
 
 def _table(connection: psycopg.Connection[Any], catalog: Catalog, name: str) -> LakeTable:
