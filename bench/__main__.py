@@ -37,6 +37,7 @@ dlt      write_disposition="merge" by the feature, else default settings; it doe
 asyncpg  FastAPI and asyncpg by hand: the same SQL, and the same check of the token and its user; it
          puts no error into words
 fastcrud its own router over the same table, with the same check
+lake     the command as typed, start-up included, to a folder
 scaled   peers run {peer_rows:,} rows; their seconds, but those of their start-up, times {factor:g}
 """
 
