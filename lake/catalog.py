@@ -22,6 +22,10 @@ from lake.columns import CLOCK, EXPORTED_AT, OPERATION, LakeTable
 
 NAME, SCHEMA = "assay", "lake"
 """Of the catalog; of its tables in PostgreSQL."""
+_BEGIN_ANEW = (
+    "To begin another lake, forget this one: "
+    f"`drop schema {SCHEMA} cascade`, which deletes no file."
+)
 _PLATFORM = Schema(
     NestedField(
         1,
@@ -110,10 +114,9 @@ class Lake:
             connection.execute(f"create schema if not exists {SCHEMA}")
             self._database: str = (connection.execute(_DATABASE).fetchone() or [""])[0]
         parameters: dict[str, Any] = conninfo_to_dict(url)
+        parameters["options"] = f"{parameters.get('options', '')} -csearch_path={SCHEMA}"
         # in the query, as SQLAlchemy would take the URL of a unix socket apart
-        address = URL.create(
-            "postgresql+psycopg", query={**parameters, "options": f"-csearch_path={SCHEMA}"}
-        )
+        address = URL.create("postgresql+psycopg", query=parameters)
         self._catalog = SqlCatalog(
             NAME,
             uri=address.render_as_string(hide_password=False),
@@ -170,12 +173,6 @@ class Lake:
                 f"says {self.location}. Set LAKE_URL back. {_BEGIN_ANEW}"
             )
         self._catalog.update_namespace_properties(schema, updates={"location": wanted})
-
-
-_BEGIN_ANEW = (
-    "To begin another lake, forget this one: "
-    f"`drop schema {SCHEMA} cascade`, which deletes no file."
-)
 
 
 def properties_of(model: LakeTable) -> dict[str, str]:

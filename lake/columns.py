@@ -16,7 +16,7 @@ OPERATION, CLOCK, EXPORTED_AT = "_operation", "_clock", "_exported_at"
 """The platform's, in each table of the lake."""
 
 _OF_WHOLE_ROWS = ("_malformed", "_hash", "repairs")
-"""Of staging, the last one also curated: they may say what a personal column does."""
+"""Of staging models, the last one of curated ones too: they may say what a personal column does."""
 _MAX_DIGITS = 38
 """Of Iceberg's longest decimal (its specification, Primitive Types)."""
 
