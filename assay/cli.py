@@ -98,6 +98,8 @@ def main() -> None:
         _fail(str(error), FILE_REFUSED)
     except (postgres.PostgresError, psycopg.OperationalError) as error:
         _fail(f"No database: {error}".strip(), TRANSIENT_FAILURE)
+    except ConnectionError as error:
+        _fail(str(error), TRANSIENT_FAILURE)
     except psycopg.Error as error:
         _fail(f"The database refused: {error.diag.message_primary or error}", BUILD_FAILED)
     except UnsafeSettingsError as error:
@@ -195,6 +197,38 @@ def sync(
     report.print_deliveries(console, accounts)
     if any(account.error for account in accounts):
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Curated or staging; else all that are `lake`.")
+    ] = None,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Write all rows anew, and delete what is left over.")
+    ] = False,
+) -> None:
+    """Bring the lake at LAKE_URL up to date with what has changed."""
+    from lake.export import export as export_models  # noqa: PLC0415  200 ms, 60 MB
+
+    settings = read_settings()
+    check_production(settings)
+    url, catalog = _prepare(settings)
+    secret, _ = environment.secret(settings, "ASSAY_SECRET", settings.assay_secret)
+    with _bar("export", total=None) as advance:
+        accounts = export_models(
+            settings,
+            url,
+            catalog,
+            secret,
+            models or (),
+            compact=compact,
+            advance=lambda model, rows: advance(rows, f"{model}: {rows:,} rows"),
+        )
+    if accounts is None:
+        console.print("Another export is running.")
+        return
+    report.print_exports(console, accounts)
 
 
 @app.command()
