@@ -3,13 +3,15 @@
 import asyncio
 import os
 import secrets
+import signal
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 import psycopg
 import typer
@@ -86,18 +88,34 @@ where
 
 def main() -> None:
     """Run the command; mistakes that people can mend end in a sentence, not a traceback."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     try:
         app()
     except LoadError as error:
         _fail(str(error), FILE_REFUSED)
-    except (postgres.PostgresError, psycopg.OperationalError) as error:
-        _fail(f"No database: {error}".strip(), TRANSIENT_FAILURE)
+    except psycopg.OperationalError as error:
+        what = "No database" if error.sqlstate is None else "The database failed"
+        _fail(f"{what}: {error}".strip(), TRANSIENT_FAILURE)
+    except postgres.PostgresError as error:
+        _fail(f"No database: {error}", TRANSIENT_FAILURE)
     except psycopg.Error as error:
         _fail(f"The database refused: {error.diag.message_primary or error}", BUILD_FAILED)
     except UnsafeSettingsError as error:
         _fail(str(error), UNSAFE_SETTINGS)
     except (CatalogError, dbt.BuildError, OSError, ValueError) as error:
         _fail(str(error), BUILD_FAILED)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    """What runs takes back what it began; a second signal does not wait for that.
+
+    In a container this may be process 1, which a signal without a handler does not end.
+    """
+    signal.signal(number, signal.SIG_DFL)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
 
 
 @app.command()
@@ -115,7 +133,7 @@ def up(
     admin, new_password = _first_admin(settings, url)
     samples = [] if files else _samples(settings, url, catalog)
     results = _load(url, catalog, files or samples, source, force=False)
-    waiting = _build(settings, url)
+    waiting = _build(settings, url, catalog)
     if samples:
         _write_samples(url, settings, catalog)
     _document(settings, url)
@@ -143,7 +161,7 @@ def build(
     """Build and test the curated tables: `dbt build` without the unit tests of the SQL."""
     settings = read_settings()
     url, catalog = _prepare(settings)
-    waiting = _build(settings, url, full_refresh=full_refresh, select=select)
+    waiting = _build(settings, url, catalog, full_refresh=full_refresh, select=select)
     report.print_loads(console, url, catalog, waiting)
 
 
@@ -365,7 +383,12 @@ def _load_one(url: str, source_table: SourceTable, file: Path, *, force: bool) -
 
 
 def _build(
-    settings: Settings, url: str, *, full_refresh: bool = False, select: str | None = None
+    settings: Settings,
+    url: str,
+    catalog: Catalog,
+    *,
+    full_refresh: bool = False,
+    select: str | None = None,
 ) -> set[int]:
     """Build, and say which loads were waiting for it."""
     with psycopg.connect(url) as connection:
@@ -378,13 +401,18 @@ def _build(
         def on_progress(begun: int, total: int, name: str) -> None:
             advance(begun, name, total)
 
-        dbt.run(
-            settings,
-            libpq_environment(url),
-            *arguments,
-            on_progress=on_progress,
-            on_message=_say,
-        )
+        try:
+            dbt.run(
+                settings,
+                libpq_environment(url),
+                *arguments,
+                on_progress=on_progress,
+                on_message=_say,
+            )
+        except dbt.BuildError as error:
+            # Without a database it is that, rather than the build, which failed.
+            report.print_failed_tests(console, url, catalog, error.failed_tests)
+            raise
     return waiting
 
 

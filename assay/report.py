@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from assay.catalog import Catalog
+from assay.dbt import FailedTest
 from assay.settings import Settings
 from loader.copy import LoadResult
 from loader.report import read_rejected, read_report
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from assay.scaffold import Draft
     from sync.delivery import Account
 
-REJECTED_SHOWN = 20
+ROWS_SHOWN = 20
 ACCOUNT = ("rows", "new", "changed", "unchanged", "superseded", "duplicates", "rejected")
 UNLOADED = ("deleted", "restored", "newer")
 
@@ -40,6 +41,23 @@ def print_results(console: Console, results: list[LoadResult]) -> None:
         )
 
 
+def print_failed_tests(
+    console: Console, url: str, catalog: Catalog, tests: tuple[FailedTest, ...]
+) -> None:
+    """Rows that a test of curated tables should not have found; personal data stand nowhere.
+
+    Raises:
+        psycopg.OperationalError: There is no database any more.
+    """
+    shown = {entity.name for entity in catalog.entities.values() if not entity.has_personal_data}
+    with psycopg.connect(url) as connection:
+        for test in tests:
+            if shown.issuperset(test.models):
+                failing = f"select to_jsonb(found)::text from (\n{test.query}\n) as found"
+                for (row,) in connection.execute(f"{failing} limit {ROWS_SHOWN}".encode()):
+                    console.print(printable(f"{test.name}: {row}"), soft_wrap=True)
+
+
 def print_loads(console: Console, url: str, catalog: Catalog, load_ids: set[int]) -> None:
     """The account of each load, with what was rejected, repaired and warned of."""
     with psycopg.connect(url) as connection:
@@ -49,7 +67,7 @@ def print_loads(console: Console, url: str, catalog: Catalog, load_ids: set[int]
                 console.print(_account(load, account))
                 _print_counts(console, account)
             rejected = read_rejected(
-                connection, catalog, load["source_table"], load_id, REJECTED_SHOWN
+                connection, catalog, load["source_table"], load_id, ROWS_SHOWN
             )
             if rejected:
                 total = sum(account["rejected"] for account in load["entities"])
