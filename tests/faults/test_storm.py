@@ -49,7 +49,7 @@ def assert_refused_by_timeout_only(answers: list[Answer]) -> None:
 @pytest.mark.parametrize(
     "size", [SHORT, pytest.param(LONG, marks=pytest.mark.long)], ids=["short", "long"]
 )
-def test_no_edit_is_lost_in_a_storm(arena: Arena, report: Report, size: Size) -> None:
+def test_a20_no_edit_is_lost_in_a_storm(arena: Arena, report: Report, size: Size) -> None:
     """20 writers against loads of 1,000 rows and builds, two at a time, some of all history."""
     calm, busy, locks = asyncio.run(storm_of_builds(arena, size))
     answers = calm + busy
