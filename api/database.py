@@ -129,20 +129,30 @@ class Database:
         PostgreSQL waits while `output` does, and all of it may take so many seconds. Whatever
         `output` raises ends the statement and is raised.
         """
+        cause: BaseException | None = None
+
+        async def give(rows: bytes) -> None:
+            nonlocal cause
+            try:
+                await output(rows)
+            except BaseException as error:
+                # PostgreSQL may wait to send the rest of a row, and hears of nothing meanwhile.
+                connection.terminate()
+                cause = error
+                raise
+
         try:
             async with AsyncExitStack() as stack:
-                connection = await _connect(stack, self._readers)
-                await stack.enter_async_context(
-                    connection.raw_connection.transaction(readonly=True)
-                )
-                await connection.raw_connection.execute(
-                    f"set local statement_timeout = '{seconds:.0f}s'"
-                )
-                await connection.raw_connection.copy_from_query(
-                    sql, *values, output=output, timeout=seconds, **options
+                connection = (await _connect(stack, self._readers)).raw_connection
+                await stack.enter_async_context(connection.transaction(readonly=True))
+                await connection.execute(f"set local statement_timeout = '{seconds:.0f}s'")
+                await connection.copy_from_query(
+                    sql, *values, output=give, timeout=seconds, **options
                 )
         except _LOST as error:
-            # also when the connection is cut, which the transaction finds at its end
+            # a transaction finds at its end that its connection was cut
+            if cause:
+                raise cause from None
             _log.warning("an export lost the database: %r", error)
             raise Problem(503) from error
 

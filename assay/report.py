@@ -66,9 +66,7 @@ def print_loads(console: Console, url: str, catalog: Catalog, load_ids: set[int]
             for account in load["entities"]:
                 console.print(_account(load, account))
                 _print_counts(console, account)
-            rejected = read_rejected(
-                connection, catalog, load["source_table"], load_id, ROWS_SHOWN
-            )
+            rejected = read_rejected(connection, catalog, load["source_table"], load_id, ROWS_SHOWN)
             if rejected:
                 total = sum(account["rejected"] for account in load["entities"])
                 fed = catalog.fed_by(load["source_table"])

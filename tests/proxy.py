@@ -8,12 +8,13 @@ import asyncio
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
+Result = TypeVar("Result")
 Name = Literal[
     "latency", "down", "bandwidth", "slow_close", "timeout", "reset_peer", "slicer", "limit_data"
 ]
@@ -54,13 +55,12 @@ class Link:
 
 
 class Proxy:
-    """Passes connections on to a server; `url` leads through it."""
+    """Passes connections on to the unix socket of a PostgreSQL; `url` leads through it."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         options = {name: values[0] for name, values in parse_qs(parts.query).items()}
-        self._socket = f"{options['host']}/.s.PGSQL.{options['port']}" if parts.query else None
-        self._address = (parts.hostname, parts.port)
+        self._socket = f"{options['host']}/.s.PGSQL.{options['port']}"
         self._links: set[Link] = set()
         self._toxic: Toxic | None = None
         self._loop = asyncio.new_event_loop()
@@ -68,8 +68,8 @@ class Proxy:
         self._thread.start()
         self._server = self._run(asyncio.start_server(self._serve, "127.0.0.1", 0))
         port = self._server.sockets[0].getsockname()[1]
-        user = f"{parts.username}@" if parts.username else ""
-        self.url = f"{parts.scheme}://{user}127.0.0.1:{port}{parts.path}"
+        # the socket knows no TLS, so nobody need ask for it
+        self.url = f"{parts.scheme}://{parts.username}@127.0.0.1:{port}{parts.path}?sslmode=disable"
 
     @property
     def toxic(self) -> Toxic | None:
@@ -85,7 +85,7 @@ class Proxy:
         self._thread.join()
         self._loop.close()
 
-    def _run(self, work):
+    def _run(self, work: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
 
     async def _poison(self, toxic: Toxic | None) -> None:
@@ -109,10 +109,7 @@ class Proxy:
         if toxic and toxic.name == "down":
             writer.close()
             return
-        if self._socket:
-            server_reader, server_writer = await asyncio.open_unix_connection(self._socket)
-        else:
-            server_reader, server_writer = await asyncio.open_connection(*self._address)
+        server_reader, server_writer = await asyncio.open_unix_connection(self._socket)
         link = Link(writer, server_writer, awaited=list(toxic.after) if toxic else [])
         self._links.add(link)
         with suppress(OSError):
@@ -164,7 +161,7 @@ class Proxy:
 
 @contextmanager
 def proxied(url: str) -> Iterator[Proxy]:
-    """A way to a server of PostgreSQL or of HTTP that can be poisoned."""
+    """A way to PostgreSQL that can be poisoned."""
     proxy = Proxy(url)
     try:
         yield proxy

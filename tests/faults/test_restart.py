@@ -30,7 +30,9 @@ LONGEST_WAIT = 2 * (ACQUIRE_SECONDS + COMMAND_SECONDS) + RECOVERY_SECONDS
 
 
 @pytest.mark.parametrize("restarts", [3, pytest.param(2 * MAX_READERS, marks=pytest.mark.long)])
-def test_a09_the_api_outlives_restarts_of_postgres(arena: Arena, report: Report, restarts: int) -> None:
+def test_a09_the_api_outlives_restarts_of_postgres(
+    arena: Arena, report: Report, restarts: int
+) -> None:
     answers, outages = asyncio.run(requests_beside_restarts(arena, restarts))
     assert_answered_well(answers)
     assert any(answer.status == 503 for answer in answers)
