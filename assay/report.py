@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ROWS_SHOWN = 20
 ACCOUNT = ("rows", "new", "changed", "unchanged", "superseded", "duplicates", "rejected")
+_FAILING = "select to_jsonb(found)::text from ({}\n) as found limit {}"
 UNLOADED = ("deleted", "restored", "newer")
 
 
@@ -53,8 +54,8 @@ def print_failed_tests(
     with psycopg.connect(url) as connection:
         for test in tests:
             if shown.issuperset(test.models):
-                failing = f"select to_jsonb(found)::text from (\n{test.query}\n) as found"
-                for (row,) in connection.execute(f"{failing} limit {ROWS_SHOWN}".encode()):
+                query = _FAILING.format(test.query, ROWS_SHOWN)
+                for (row,) in connection.execute(query.encode()):
                     console.print(printable(f"{test.name}: {row}"), soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""A network that fails between the API and PostgreSQL: 503 or 504 meanwhile, and nothing is lost."""
+"""A network that fails between the API and PostgreSQL: 503 or 504, and nothing is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -78,7 +78,7 @@ async def test_a_network_that_is_cut_is_503_or_504(
     assert {status for _, status in done} & {503, 504}
     network.toxic = None
     async with asyncio.timeout(10):
-        while (await create(editor, "after"))[1] not in (201, 409):
+        while (await create(editor, "after"))[1] not in (201, 409):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     found = await labels(editor)
     assert {label for label, status in done if status == 201} <= found

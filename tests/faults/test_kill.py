@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import psycopg
 import pytest
 
@@ -17,6 +19,8 @@ from tests.faults.arena import (
     PENDING,
     Arena,
     environment,
+    key_of,
+    metabolite,
     new_arena,
     prepare,
     write_metabolites,
@@ -125,6 +129,45 @@ def test_the_api_dies_in_a_storm(arena: Arena, report: Report, kills: int) -> No
     kept = assert_kept(arena, answers)
     arena.assert_history_agrees()
     report(f"{kept} acknowledged edits kept; statuses {count_statuses(answers)}")
+
+
+def test_a28_an_answer_that_was_lost_is_given_again(arena: Arena) -> None:
+    """The API dies between the effect and its answer; the same request is then done once."""
+    headers = arena.api.headers()
+
+    def create(number: int) -> httpx.Response:
+        key = {"Idempotency-Key": f"number-{number}"}
+        return client.post("/api/v1/metabolites", json=metabolite(number), headers=headers | key)
+
+    with (
+        httpx.Client(base_url=arena.api.url, timeout=30) as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        # once it is prepared, a statement is sent whole
+        assert create(700_001).status_code == 201
+        with psycopg.connect(arena.url) as lock:
+            lock.execute("lock table curated.metabolites in share row exclusive mode")
+            lost = pool.submit(create, 700_000)
+            wait_for_lock(arena)
+            arena.api.kill()
+            with pytest.raises(httpx.TransportError):
+                lost.result()
+        wait_for_the_end(arena.url, "assay api")
+        rows = "select from journal.edits where key = %s"
+        assert len(arena.query(rows, key_of(700_000))) == 1
+        arena.api.start()
+        again, once_more = create(700_000), create(700_000)
+        assert again.status_code == 201
+        assert again.json()["metabolite_id"] == key_of(700_000)
+        assert (once_more.status_code, once_more.content) == (201, again.content)
+    assert len(arena.query(rows, key_of(700_000))) == 1
+
+
+def wait_for_lock(arena: Arena) -> None:
+    deadline = time.monotonic() + 60
+    while not arena.query("select from pg_locks where locktype = 'relation' and not granted"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 async def storm_of_kills(arena: Arena, kills: int) -> list[Answer]:

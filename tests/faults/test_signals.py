@@ -16,7 +16,7 @@ import pytest
 from tests.faults.arena import PENDING, Arena, environment, write_metabolites
 from tests.faults.conftest import Report
 from tests.faults.sweep import wait_for_the_end
-from tests.faults.test_kill import LOADED, start_loader, wait_for_copied
+from tests.faults.test_kill import LOADED, start_loader, wait_for_copied, wait_for_lock
 
 ROWS = 50_000
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -42,13 +42,6 @@ def test_a04_a_signal_ends_a_build(arena: Arena, number: signal.Signals) -> None
     assert load_id in [row["load_id"] for row in arena.query(PENDING)]
     arena.dbt.build(arena.url)
     assert arena.query(PENDING) == []
-
-
-def wait_for_lock(arena: Arena) -> None:
-    deadline = time.monotonic() + 60
-    while not arena.query("select from pg_locks where locktype = 'relation' and not granted"):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
