@@ -132,13 +132,11 @@ class Database:
         cause: BaseException | None = None
 
         async def give(rows: bytes) -> None:
-            nonlocal cause
             try:
                 await output(rows)
-            except BaseException as error:
+            except BaseException:
                 # PostgreSQL may wait to send the rest of a row, and hears of nothing meanwhile.
                 connection.terminate()
-                cause = error
                 raise
 
         try:
@@ -146,12 +144,16 @@ class Database:
                 connection = (await _connect(stack, self._readers)).raw_connection
                 await stack.enter_async_context(connection.transaction(readonly=True))
                 await connection.execute(f"set local statement_timeout = '{seconds:.0f}s'")
-                await connection.copy_from_query(
-                    sql, *values, output=give, timeout=seconds, **options
-                )
+                try:
+                    await connection.copy_from_query(
+                        sql, *values, output=give, timeout=seconds, **options
+                    )
+                except BaseException as error:
+                    cause = error
+                    raise
         except _LOST as error:
-            # a transaction finds at its end that its connection was cut
-            if cause:
+            # also of a transaction, which finds at its end that its connection was cut
+            if cause and not isinstance(cause, _LOST):
                 raise cause from None
             _log.warning("an export lost the database: %r", error)
             raise Problem(503) from error

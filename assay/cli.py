@@ -396,7 +396,7 @@ def _build(
     arguments = ["build", "--exclude-resource-type", "unit_test"]
     arguments += ["--full-refresh"] if full_refresh else []
     arguments += ["--select", select] if select else []
-    with _only_build(url), _bar("build", total=None) as advance:
+    with _only_build(url) as turn, _bar("build", total=None) as advance:
 
         def on_progress(begun: int, total: int, name: str) -> None:
             advance(begun, name, total)
@@ -410,8 +410,9 @@ def _build(
                 on_message=_say,
             )
         except dbt.BuildError as error:
-            # Without a database it is that, rather than the build, which failed.
-            report.print_failed_tests(console, url, catalog, error.failed_tests)
+            # Where the server went away this fails too: as no fault of the build.
+            turn.execute("select")
+            report.print_failed_tests(console, turn, catalog, error.failed_tests)
             raise
     return waiting
 
@@ -487,7 +488,7 @@ def _create_user(url: str, username: str, password: str, role: Role) -> None:
 
 
 @contextmanager
-def _only_build(url: str) -> Iterator[None]:
+def _only_build(url: str) -> Iterator[psycopg.Connection]:
     """Builds run one after another; who waits is told for whom."""
     name = f"assay build of {_user()}, process {os.getpid()}"
     with psycopg.connect(url, autocommit=True, application_name=name) as connection:
@@ -497,7 +498,7 @@ def _only_build(url: str) -> Iterator[None]:
                 sentence = f"Waiting for another build to end: {builder}, since {since} UTC."
                 console.print(report.printable(sentence), soft_wrap=True)
             connection.execute(f"select pg_advisory_lock({BUILD_LOCK})")
-        yield
+        yield connection
 
 
 @contextmanager

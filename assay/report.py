@@ -43,20 +43,18 @@ def print_results(console: Console, results: list[LoadResult]) -> None:
 
 
 def print_failed_tests(
-    console: Console, url: str, catalog: Catalog, tests: tuple[FailedTest, ...]
+    console: Console,
+    connection: psycopg.Connection,
+    catalog: Catalog,
+    tests: tuple[FailedTest, ...],
 ) -> None:
-    """Rows that a test of curated tables should not have found; personal data stand nowhere.
-
-    Raises:
-        psycopg.OperationalError: There is no database any more.
-    """
+    """Rows that a test of curated tables should not have found; personal data stand nowhere."""
     shown = {entity.name for entity in catalog.entities.values() if not entity.has_personal_data}
-    with psycopg.connect(url) as connection:
-        for test in tests:
-            if shown.issuperset(test.models):
-                query = _FAILING.format(test.query, ROWS_SHOWN)
-                for (row,) in connection.execute(query.encode()):
-                    console.print(printable(f"{test.name}: {row}"), soft_wrap=True)
+    for test in tests:
+        if shown.issuperset(test.models):
+            query = _FAILING.format(test.query, ROWS_SHOWN)
+            for (row,) in connection.execute(query.encode()):
+                console.print(printable(f"{test.name}: {row}"), soft_wrap=True)
 
 
 def print_loads(console: Console, url: str, catalog: Catalog, load_ids: set[int]) -> None:

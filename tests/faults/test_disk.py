@@ -12,8 +12,8 @@ import pytest
 
 from tests.faults.arena import Arena, metabolite, write_metabolites
 from tests.faults.sweep import wait_for_the_end
-from tests.faults.test_kill import start_loader
-from tests.faults.test_signals import LAST_ERROR, LOADED_ONLY
+from tests.faults.test_kill import LOADED_ONLY, start_loader
+from tests.faults.test_signals import LAST_ERROR
 
 MEGABYTE = 1 << 20
 SIZE = 96

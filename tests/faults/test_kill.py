@@ -218,6 +218,15 @@ def start_loader(arena: Arena, *files: str, **variables: str) -> subprocess.Pope
     )
 
 
+def start_build(arena: Arena) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "assay", "build"],
+        cwd=arena.folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+    )
+
+
 def wait_for_copied(arena: Arena, loader: subprocess.Popen[bytes], rows: int) -> int:
     """How far the loader is when PostgreSQL has taken more than so many rows from it."""
     with psycopg.connect(arena.url, autocommit=True) as connection:
@@ -235,5 +244,10 @@ select tuples_processed from pg_stat_progress_copy where datname = current_datab
 LOADED = """
 select
     (select count(*) from raw.loads) as loads,
+    (select count(*) from raw.laboratory__metabolites) as rows
+"""
+LOADED_ONLY = """
+select
+    (select count(*) from raw.loads where state = 'loaded') as loads,
     (select count(*) from raw.laboratory__metabolites) as rows
 """

@@ -4,13 +4,13 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 import psycopg
 import pytest
 
 from api.database import ACQUIRE_SECONDS, COMMAND_SECONDS, MAX_READERS
-from tests.faults.arena import Arena
+from tests.faults.arena import PENDING, Arena
 from tests.faults.conftest import Report
 from tests.faults.storm import (
     Answer,
@@ -20,6 +20,7 @@ from tests.faults.storm import (
     clients_of,
     count_statuses,
 )
+from tests.faults.test_kill import start_build, wait_for_lock
 
 REQUESTS_PER_SECOND = 50
 CALM_SECONDS = 1
@@ -99,6 +100,20 @@ async def requests_to(clients: Clients) -> AsyncIterator[None]:
     yield
     is_over.set()
     await requests
+
+
+def test_a09_a_build_is_tried_again(arena: Arena) -> None:
+    """It ends with 5, as it is not to blame; the next one does its work."""
+    load_id = arena.load_metabolites(range(100), "restarted")
+    with closing(psycopg.connect(arena.url)) as writer:
+        writer.execute("lock table curated.metabolites in row exclusive mode")
+        build = start_build(arena)
+        wait_for_lock(arena)
+        arena.restart_database()
+        assert build.wait(60) == 5
+    assert load_id in [row["load_id"] for row in arena.query(PENDING)]
+    assert start_build(arena).wait(120) == 0
+    assert arena.query(PENDING) == []
 
 
 async def requests_beside_restarts(arena: Arena, restarts: int) -> tuple[list[Answer], list[float]]:

@@ -16,7 +16,14 @@ import pytest
 from tests.faults.arena import PENDING, Arena, environment, write_metabolites
 from tests.faults.conftest import Report
 from tests.faults.sweep import wait_for_the_end
-from tests.faults.test_kill import LOADED, start_loader, wait_for_copied, wait_for_lock
+from tests.faults.test_kill import (
+    LOADED,
+    LOADED_ONLY,
+    start_build,
+    start_loader,
+    wait_for_copied,
+    wait_for_lock,
+)
 
 ROWS = 50_000
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
@@ -29,12 +36,7 @@ def test_a04_a_signal_ends_a_build(arena: Arena, number: signal.Signals) -> None
     load_id = arena.load_metabolites(range(100), f"build {number.name}")
     with psycopg.connect(arena.url) as writer:
         writer.execute("lock table curated.metabolites in row exclusive mode")
-        build = subprocess.Popen(
-            [sys.executable, "-m", "assay", "build"],
-            cwd=arena.folder,
-            env=environment(),
-            stdout=subprocess.DEVNULL,
-        )
+        build = start_build(arena)
         wait_for_lock(arena)
         build.send_signal(number)
         assert build.wait(30) == CODES[number]
@@ -121,13 +123,6 @@ def test_a02_a_signal_at_each_step_of_a_load(
             break
         assert code == CODES.get(number, -number), step
     report(f"ended at {step // stride} steps")
-
-
-LOADED_ONLY = """
-select
-    (select count(*) from raw.loads where state = 'loaded') as loads,
-    (select count(*) from raw.laboratory__metabolites) as rows
-"""
 
 
 def end_at_step(arena: Arena, step: int, number: signal.Signals, file: Path) -> int:
