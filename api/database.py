@@ -129,14 +129,16 @@ class Database:
         PostgreSQL waits while `output` does, and all of it may take so many seconds. Whatever
         `output` raises ends the statement and is raised.
         """
-        cause: BaseException | None = None
+        cause: Exception | None = None
 
         async def give(rows: bytes) -> None:
+            nonlocal cause
             try:
                 await output(rows)
-            except BaseException:
+            except BaseException as error:
                 # PostgreSQL may wait to send the rest of a row, and hears of nothing meanwhile.
                 connection.terminate()
+                cause = error if isinstance(error, Exception) else None
                 raise
 
         try:
@@ -144,17 +146,15 @@ class Database:
                 connection = (await _connect(stack, self._readers)).raw_connection
                 await stack.enter_async_context(connection.transaction(readonly=True))
                 await connection.execute(f"set local statement_timeout = '{seconds:.0f}s'")
-                try:
-                    await connection.copy_from_query(
-                        sql, *values, output=give, timeout=seconds, **options
-                    )
-                except BaseException as error:
-                    cause = error
-                    raise
+                await connection.copy_from_query(
+                    sql, *values, output=give, timeout=seconds, **options
+                )
         except _LOST as error:
-            # also of a transaction, which finds at its end that its connection was cut
-            if cause and not isinstance(cause, _LOST):
+            # A transaction finds at its end that its connection was cut, by us or by others.
+            if cause:
                 raise cause from None
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise asyncio.CancelledError from None
             _log.warning("an export lost the database: %r", error)
             raise Problem(503) from error
 
