@@ -137,16 +137,20 @@ class Database:
                 await output(rows)
             except BaseException as error:
                 # PostgreSQL may wait to send the rest of a row, and hears of nothing meanwhile.
-                connection.terminate()
+                connection.raw_connection.terminate()
                 cause = error if isinstance(error, Exception) else None
                 raise
 
         try:
             async with AsyncExitStack() as stack:
-                connection = (await _connect(stack, self._readers)).raw_connection
-                await stack.enter_async_context(connection.transaction(readonly=True))
-                await connection.execute(f"set local statement_timeout = '{seconds:.0f}s'")
-                await connection.copy_from_query(
+                connection = await _connect(stack, self._readers)
+                await stack.enter_async_context(
+                    connection.raw_connection.transaction(readonly=True)
+                )
+                await connection.raw_connection.execute(
+                    f"set local statement_timeout = '{seconds:.0f}s'"
+                )
+                await connection.raw_connection.copy_from_query(
                     sql, *values, output=give, timeout=seconds, **options
                 )
         except _LOST as error:
