@@ -54,6 +54,9 @@ _TRANSIENT = (
     asyncpg.DeadlockDetectedError,
     asyncpg.InvalidCachedStatementError,
 )
+# Refused, cut, or all connections are in use (TimeoutError is an OSError); or cut while nobody used
+# the connection, which asyncpg then takes for its own mistake.
+_LOST = (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _KEPT: ContextVar[AsyncExitStack | None] = ContextVar("kept", default=None)
 _log = logging.getLogger(__name__)
 
@@ -126,6 +129,18 @@ class Database:
         PostgreSQL waits while `output` does, and all of it may take so many seconds. Whatever
         `output` raises ends the statement and is raised.
         """
+        cause: Exception | None = None
+
+        async def give(rows: bytes) -> None:
+            nonlocal cause
+            try:
+                await output(rows)
+            except BaseException as error:
+                # PostgreSQL may wait to send the rest of a row, and hears of nothing meanwhile.
+                connection.raw_connection.terminate()
+                cause = error if isinstance(error, Exception) else None
+                raise
+
         try:
             async with AsyncExitStack() as stack:
                 connection = await _connect(stack, self._readers)
@@ -136,10 +151,14 @@ class Database:
                     f"set local statement_timeout = '{seconds:.0f}s'"
                 )
                 await connection.raw_connection.copy_from_query(
-                    sql, *values, output=output, timeout=seconds, **options
+                    sql, *values, output=give, timeout=seconds, **options
                 )
-        except (OSError, asyncpg.InterfaceError) as error:
-            # likewise; also when the connection is cut, which the transaction finds at its end
+        except _LOST as error:
+            # A transaction finds at its end that its connection was cut, by us or by others.
+            if cause:
+                raise cause from None
+            if (task := asyncio.current_task()) and task.cancelling():
+                raise asyncio.CancelledError from None
             _log.warning("an export lost the database: %r", error)
             raise Problem(503) from error
 
@@ -224,8 +243,7 @@ async def _fetch_once(
             # A task that has a connection of the pool is given the same one again.
             connection = await _connect(kept or stack, pool)
             return await _answer(connection.raw_connection, sql, values)
-    except (OSError, asyncpg.InterfaceError) as error:
-        # Refused, cut, or all connections are in use; TimeoutError is an OSError.
+    except _LOST as error:
         _log.warning("no connection to the database: %r", error)
         raise Problem(503) from error
 
@@ -244,7 +262,7 @@ async def _connect(stack: AsyncExitStack, pool: databases.Database) -> "database
 async def _give_back(kept: AsyncExitStack) -> None:
     try:
         await kept.aclose()
-    except (OSError, asyncpg.InterfaceError) as error:
+    except _LOST as error:
         # What was read was read; `asyncpg` has closed it.
         _log.warning("a connection was lost: %r", error)
 

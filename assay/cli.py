@@ -3,13 +3,15 @@
 import asyncio
 import os
 import secrets
+import signal
 import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from types import FrameType
+from typing import Annotated, Any, NoReturn
 
 import psycopg
 import typer
@@ -90,14 +92,19 @@ where
 
 def main() -> None:
     """Run the command; mistakes that people can mend end in a sentence, not a traceback."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
     try:
         app()
     except UnavailableError as error:
         _fail(str(error), TRANSIENT_FAILURE)
     except LoadError as error:
         _fail(str(error), FILE_REFUSED)
-    except (postgres.PostgresError, psycopg.OperationalError) as error:
-        _fail(f"No database: {error}".strip(), TRANSIENT_FAILURE)
+    except psycopg.OperationalError as error:
+        what = "No database" if error.sqlstate is None else "The database failed"
+        _fail(f"{what}: {error}".strip(), TRANSIENT_FAILURE)
+    except postgres.PostgresError as error:
+        _fail(f"No database: {error}", TRANSIENT_FAILURE)
     except ConnectionError as error:
         _fail(str(error), TRANSIENT_FAILURE)
     except psycopg.Error as error:
@@ -106,6 +113,17 @@ def main() -> None:
         _fail(str(error), UNSAFE_SETTINGS)
     except (CatalogError, dbt.BuildError, OSError, ValueError) as error:
         _fail(str(error), BUILD_FAILED)
+
+
+def _end(number: int, _frame: FrameType | None) -> NoReturn:
+    """What runs takes back what it began; a second signal does not wait for that.
+
+    In a container this may be process 1, which a signal without a handler does not end.
+    """
+    signal.signal(number, signal.SIG_DFL)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    raise SystemExit(128 + number)
 
 
 @app.command()
@@ -130,7 +148,7 @@ def up(
         _say(f"{error}")
     if is_untouched:
         results += _extract_recorded(settings, url, catalog)
-    waiting = _build(settings, url)
+    waiting = _build(settings, url, catalog)
     if is_untouched:
         _write_samples(url, settings, catalog)
     _document(settings, url)
@@ -173,7 +191,7 @@ def build(
     """Build and test the curated tables: `dbt build` without the unit tests of the SQL."""
     settings = read_settings()
     url, catalog = _prepare(settings)
-    waiting = _build(settings, url, full_refresh=full_refresh, select=select)
+    waiting = _build(settings, url, catalog, full_refresh=full_refresh, select=select)
     report.print_loads(console, url, catalog, waiting)
 
 
@@ -485,7 +503,12 @@ def _load_one(url: str, source_table: SourceTable, file: Path, *, force: bool) -
 
 
 def _build(
-    settings: Settings, url: str, *, full_refresh: bool = False, select: str | None = None
+    settings: Settings,
+    url: str,
+    catalog: Catalog,
+    *,
+    full_refresh: bool = False,
+    select: str | None = None,
 ) -> set[int]:
     """Build, and say which loads were waiting for it."""
     with psycopg.connect(url) as connection:
@@ -493,18 +516,24 @@ def _build(
     arguments = ["build", "--exclude-resource-type", "unit_test"]
     arguments += ["--full-refresh"] if full_refresh else []
     arguments += ["--select", select] if select else []
-    with _only_build(url), _bar("build", total=None) as advance:
+    with _only_build(url) as turn, _bar("build", total=None) as advance:
 
         def on_progress(begun: int, total: int, name: str) -> None:
             advance(begun, name, total)
 
-        dbt.run(
-            settings,
-            libpq_environment(url),
-            *arguments,
-            on_progress=on_progress,
-            on_message=_say,
-        )
+        try:
+            dbt.run(
+                settings,
+                libpq_environment(url),
+                *arguments,
+                on_progress=on_progress,
+                on_message=_say,
+            )
+        except dbt.BuildError as error:
+            # Where the server went away this fails too: as no fault of the build.
+            turn.execute("select")
+            report.print_failed_tests(console, turn, catalog, error.failed_tests)
+            raise
     return waiting
 
 
@@ -579,7 +608,7 @@ def _create_user(url: str, username: str, password: str, role: Role) -> None:
 
 
 @contextmanager
-def _only_build(url: str) -> Iterator[None]:
+def _only_build(url: str) -> Iterator[psycopg.Connection]:
     """Builds run one after another; who waits is told for whom."""
     name = f"assay build of {_user()}, process {os.getpid()}"
     with psycopg.connect(url, autocommit=True, application_name=name) as connection:
@@ -589,7 +618,7 @@ def _only_build(url: str) -> Iterator[None]:
                 sentence = f"Waiting for another build to end: {builder}, since {since} UTC."
                 console.print(report.printable(sentence), soft_wrap=True)
             connection.execute(f"select pg_advisory_lock({BUILD_LOCK})")
-        yield
+        yield connection
 
 
 @contextmanager

@@ -5,7 +5,8 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,23 @@ Message = Callable[[str], None]
 """Called with a sentence that a macro has for people."""
 
 
+@dataclass(frozen=True)
+class FailedTest:
+    """A test of dbt that found rows which should not be there."""
+
+    name: str
+    query: str
+    """Gives these rows."""
+    models: tuple[str, ...]
+    """Names of those that it reads; of anything else the id that dbt gives it."""
+
+
 class BuildError(Exception):
     """dbt failed; the message is what dbt said."""
+
+    def __init__(self, message: str, failed_tests: tuple[FailedTest, ...] = ()) -> None:
+        super().__init__(message)
+        self.failed_tests = failed_tests
 
 
 def parse(settings: Settings, environment: dict[str, str]) -> Catalog:
@@ -60,6 +76,7 @@ def run(
 
     Raises:
         BuildError: A model, a test or a macro failed.
+        SystemExit, KeyboardInterrupt: A signal ended it.
     """
     from dbt.cli.main import dbtRunner  # noqa: PLC0415  takes 1.5 s, and few commands need it
 
@@ -69,8 +86,10 @@ def run(
     result = dbtRunner(manifest, callbacks).invoke(
         ["--log-level", "none", *arguments, *_options(settings)]
     )
+    if isinstance(result.exception, SystemExit | KeyboardInterrupt):
+        raise result.exception
     if not result.success:
-        raise BuildError("\n".join(faults) or _failures(result))
+        raise BuildError("\n".join(faults) or _failures(result), tuple(_failed_tests(result)))
     return result.result
 
 
@@ -150,6 +169,14 @@ def _failures(result: Any) -> str:  # noqa: ANN401
         return str(result.exception)
     failed = (r for r in result.result.results if r.status in ("error", "fail"))
     return "\n".join(f"{r.node.name}: {r.message}" for r in failed)
+
+
+def _failed_tests(result: Any) -> Iterator[FailedTest]:  # noqa: ANN401
+    for failed in getattr(result.result, "results", ()):
+        if failed.status == "fail" and failed.node.compiled_code:
+            nodes = [n for n in failed.node.depends_on.nodes if not n.startswith("function.")]
+            models = (n.rpartition(".")[2] if n.startswith("model.") else n for n in nodes)
+            yield FailedTest(failed.node.name, failed.node.compiled_code, tuple(models))
 
 
 def _is_current(manifest: Path, project: Path) -> bool:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from assay.catalog import Catalog
+from assay.dbt import FailedTest
 from assay.settings import Settings
 from loader.loads import LoadResult
 from loader.report import read_rejected, read_report
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from lake.export import Account as Export
     from sync.delivery import Account
 
-REJECTED_SHOWN = 20
+ROWS_SHOWN = 20
 ACCOUNT = ("rows", "new", "changed", "unchanged", "superseded", "duplicates", "rejected")
+_FAILING = "select to_jsonb(found)::text from ({}\n) as found limit {}"
 UNLOADED = ("deleted", "restored", "newer")
 
 
@@ -50,6 +52,21 @@ def print_results(console: Console, results: list[LoadResult]) -> None:
         )
 
 
+def print_failed_tests(
+    console: Console,
+    connection: psycopg.Connection,
+    catalog: Catalog,
+    tests: tuple[FailedTest, ...],
+) -> None:
+    """Rows that a test of curated tables should not have found; personal data stand nowhere."""
+    shown = {entity.name for entity in catalog.entities.values() if not entity.has_personal_data}
+    for test in tests:
+        if shown.issuperset(test.models):
+            query = _FAILING.format(test.query, ROWS_SHOWN)
+            for (row,) in connection.execute(query.encode()):
+                console.print(printable(f"{test.name}: {row}"), soft_wrap=True)
+
+
 def print_loads(console: Console, url: str, catalog: Catalog, load_ids: set[int]) -> None:
     """The account of each load, with what was rejected, repaired and warned of."""
     with psycopg.connect(url) as connection:
@@ -58,9 +75,7 @@ def print_loads(console: Console, url: str, catalog: Catalog, load_ids: set[int]
             for account in load["entities"]:
                 console.print(_account(load, account))
                 _print_counts(console, account)
-            rejected = read_rejected(
-                connection, catalog, load["source_table"], load_id, REJECTED_SHOWN
-            )
+            rejected = read_rejected(connection, catalog, load["source_table"], load_id, ROWS_SHOWN)
             if rejected:
                 total = sum(account["rejected"] for account in load["entities"])
                 fed = catalog.fed_by(load["source_table"])

@@ -1,6 +1,7 @@
 """The pool: it comes back after whatever PostgreSQL does, and nothing is half done meanwhile."""
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -16,9 +17,9 @@ from fastapi import FastAPI
 
 from api import database as module
 from api.database import Database
-from api.errors import Problem
+from api.errors import Problem, problem_of
 from assay import postgres
-from tests.api.conftest import GEMS
+from tests.api.conftest import CATALOG, GEMS, client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -182,14 +183,22 @@ async def test_a_lock_that_is_held_too_long_is_503_and_changes_nothing(
         assert (await editor.patch(f"{GEMS}/{row['gem_id']}", json={"grade": 1})).status_code == 200
 
 
-async def test_a_statement_that_takes_too_long_is_504(
-    app: FastAPI, reader: httpx.AsyncClient, database_url: str
+async def test_a14_a_statement_that_takes_too_long_is_504(
+    app: FastAPI, editor: httpx.AsyncClient, database_url: str
 ) -> None:
+    """It changed nothing, and its connection goes on."""
+    row = (await editor.post(GEMS, json={"label": "a"})).json()
+    url, change = f"{GEMS}/{row['gem_id']}", {"grade": 1}
     async with pool_of(app, database_url, statement_timeout="100ms"):
         with psycopg.connect(database_url) as other:
             other.execute("lock table curated.gems in access exclusive mode")
-            assert (await reader.get(GEMS)).status_code == 504
-        assert (await reader.get(GEMS)).status_code == 200
+            for refused in (await editor.get(GEMS), await editor.patch(url, json=change)):
+                assert refused.status_code == 504
+                assert refused.headers["content-type"] == "application/problem+json"
+        used = app.state.database.usage()
+        assert (await editor.get(url)).json()["grade"] == 3
+        assert (await editor.patch(url, json=change)).status_code == 200
+        assert app.state.database.usage() == used == {"readers": (0, 1), "writers": (0, 1)}
 
 
 @pytest.mark.parametrize("failures", [1, 3, 4])
@@ -201,7 +210,7 @@ async def test_a_statement_that_takes_too_long_is_504(
         asyncpg.InvalidCachedStatementError,
     ],
 )
-async def test_a_passing_conflict_is_tried_again_three_times(
+async def test_a15_a_passing_conflict_is_tried_again_three_times(
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
     error: type[asyncpg.PostgresError],
@@ -222,11 +231,13 @@ async def test_a_passing_conflict_is_tried_again_three_times(
         if failures <= 3:
             assert await value_of(database, "select 1") == 1
         else:
-            with pytest.raises(error):
+            with pytest.raises(error) as last:
                 await database.fetch_row("select 1")
+            if error is not asyncpg.InvalidCachedStatementError:
+                assert problem_of(last.value, CATALOG).status == 503
 
 
-async def test_a_deadlock_ends_in_two_successes(database_url: str) -> None:
+async def test_a15_a_deadlock_ends_in_two_successes(database_url: str) -> None:
     """PostgreSQL ends one of the two, and that one is tried again."""
     ours = "select pg_advisory_xact_lock(1), pg_sleep(0.3), pg_advisory_xact_lock(2)"
     async with pool(database_url, deadlock_timeout="10ms") as database:
@@ -240,7 +251,7 @@ async def test_a_deadlock_ends_in_two_successes(database_url: str) -> None:
             assert await both is not None
 
 
-async def test_a_pool_in_use_is_503_and_recovers(
+async def test_a12_a_pool_in_use_is_503_and_recovers(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "ACQUIRE_SECONDS", 0.1)
@@ -252,6 +263,40 @@ async def test_a_pool_in_use_is_503_and_recovers(
         assert refused.value.status == 503
         await slow
         assert await value_of(database, "select 1") == 1
+
+
+async def test_a12_who_is_refused_anyway_needs_no_connection(
+    app: FastAPI,
+    nobody: httpx.AsyncClient,
+    editor: httpx.AsyncClient,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With all of them in use: others are 503 after a while, and it still lives."""
+    monkeypatch.setattr(module, "ACQUIRE_SECONDS", 0.2)
+    async with pool_of(app, database_url, max_readers=1, max_writers=1):
+        pools: Database = app.state.database
+        slow = [
+            asyncio.create_task(pools.fetch("select pg_sleep(20)")),
+            asyncio.create_task(pools.write("slow", "select pg_sleep(20)")),
+        ]
+        while pools.usage() != {"readers": (1, 0), "writers": (1, 0)}:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        async with client_of(app, "no token") as stranger:
+            assert (await stranger.get(GEMS)).status_code == 401
+        assert (await nobody.get(GEMS)).status_code == 401
+        assert (await nobody.options(GEMS)).status_code == 405
+        json = {"Content-Type": "application/json"}
+        assert (await editor.post(GEMS, content=b"{", headers=json)).status_code == 422
+        assert (await editor.get(GEMS, params={"nothing": 1})).status_code == 422
+        assert (await nobody.get("/live")).status_code == 200
+        for busy in (await editor.get(GEMS), await editor.post(GEMS, json={"label": "a"})):
+            assert busy.status_code == 503
+            assert int(busy.headers["retry-after"]) > 0
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+        assert (await editor.get(GEMS)).status_code == 200
 
 
 async def test_writers_who_wait_leave_connections_to_others(
@@ -308,15 +353,38 @@ async def test_no_slot_is_lost_when_connections_are_cut(database_url: str) -> No
         assert await value_of(database, "select 1") == 1
 
 
-async def test_no_slot_is_lost_when_a_request_is_cancelled(database_url: str) -> None:
-    async with pool(database_url, max_readers=2) as database:
-        for _ in range(10):
-            slow = asyncio.create_task(database.fetch_row("select pg_sleep(5)"))
-            await asyncio.sleep(0.02)
-            slow.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await slow
-        assert await value_of(database, "select 1") == 1
+@pytest.mark.parametrize("cancels", [60, pytest.param(1000, marks=pytest.mark.long)])
+async def test_a13_no_slot_is_lost_when_requests_are_cancelled(
+    database_url: str, cancels: int
+) -> None:
+    """Whatever they are at: reads, writes, exports in their transactions."""
+    dice = random.Random(13)
+
+    async def output(_: bytes) -> None:
+        await asyncio.sleep(5)
+
+    async with pool(database_url, application_name="cancelled") as database:
+        acts = (
+            lambda: database.fetch("select pg_sleep(5)"),
+            lambda: database.write(GEMS, "select pg_sleep(5)"),
+            lambda: database.stream("select pg_sleep(5)", (), output, 10),
+            lambda: database.stream("select repeat('x', 999999)", (), output, 10),
+        )
+        for _ in range(cancels // 20):
+            tasks = [asyncio.ensure_future(dice.choice(acts)()) for _ in range(20)]
+            await asyncio.sleep(dice.uniform(0, 0.1))
+            for task in tasks:
+                task.cancel()
+                await asyncio.sleep(dice.uniform(0, 0.005))
+            for done in await asyncio.gather(*tasks, return_exceptions=True):
+                # 503: its connection was closed in the same moment
+                assert isinstance(done, asyncio.CancelledError | Problem)
+        usage = database.usage().values()
+        assert [used for used, _ in usage] == [0, 0]
+        states = "select distinct state from pg_stat_activity where application_name = 'cancelled'"
+        with psycopg.connect(database_url) as other:
+            assert set(other.execute(states).fetchall()) <= {("idle",)}
+        await asyncio.gather(*(database.fetch("select pg_sleep(0.1)") for _ in range(8)))
 
 
 async def test_a_server_that_stops_and_starts_is_503_then_as_before(tmp_path: Path) -> None:
@@ -336,7 +404,7 @@ async def test_a_server_that_stops_and_starts_is_503_then_as_before(tmp_path: Pa
                 await asyncio.to_thread(postgres.stop, tmp_path)
 
 
-async def test_a_server_that_hangs_is_504_within_the_limit(
+async def test_a17_a_server_that_hangs_is_504_within_the_limit(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server's own timeout cannot come: the client's does."""

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from api.security import Tokens
 from tests.api.conftest import GEMS, client_of
+from tests.api.test_database import pool_of
 
 pytestmark = pytest.mark.anyio
 
@@ -95,6 +96,38 @@ async def test_a26_of_two_changes_of_one_version_one_is_made(client: httpx.Async
     assert sorted(response.status_code for response in both) == [200, 412]
 
 
+@pytest.mark.parametrize("shift", ["- interval '1 hour'", "+ interval '1 hour'"])
+async def test_a18_the_time_of_a_row_decides_nothing(
+    app: FastAPI,
+    client: httpx.AsyncClient,
+    database: Database,
+    database_url: str,
+    shift: str,
+) -> None:
+    """PostgreSQL's clock moves: who has read the row changes it, who has not does not."""
+    url, first = await created(client)
+    database.execute(f"""
+        create schema moved;
+        create function moved.clock_timestamp() returns timestamptz language sql volatile as
+        'select pg_catalog.clock_timestamp() {shift.replace("'", "''")}';
+        grant usage on schema moved to assay_api;
+    """)
+    try:
+        async with pool_of(app, database_url, search_path="moved, pg_catalog, public"):
+            before = (await client.get(url)).json()["updated_at"]
+            done = await client.patch(url, json={"grade": 1}, headers={"If-Match": first})
+            assert done.status_code == 200
+            assert (done.json()["updated_at"] < before) is shift.startswith("-")
+            stale = await client.patch(url, json={"grade": 2}, headers={"If-Match": first})
+            assert stale.status_code == 412
+    finally:
+        database.execute("drop schema moved cascade")
+    again = {"If-Match": done.headers["etag"]}
+    assert (await client.patch(url, json={"grade": 4}, headers=again)).status_code == 200
+    grades = "select after ->> 'grade' as grade from journal.edits order by clock"
+    assert [row["grade"] for row in database.execute(grades)] == ["3", "1", "4"]
+
+
 async def test_a27_of_two_new_rows_with_one_natural_key_one_is_made(
     client: httpx.AsyncClient,
 ) -> None:
@@ -112,10 +145,10 @@ def counts(database: Database) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("body", [{"label": "a", "carat": 0.10}, [{"label": "a"}, {"label": "b"}]])
-async def test_b43_a_request_sent_again_is_done_once(
+async def test_a28_a_request_sent_again_is_done_once(
     client: httpx.AsyncClient, database: Database, body: Any
 ) -> None:
-    """A-28: the same status, headers and bytes; another body under the key is refused."""
+    """B-43: the same status, headers and bytes; another body under the key is refused."""
     key = {"Idempotency-Key": str(uuid4())}
     first = await client.post(GEMS, json=body, headers=key)
     assert first.status_code == 201
@@ -141,7 +174,7 @@ async def test_b43_a_refused_request_is_judged_again(
     assert counts(database) == (1, 3)
 
 
-async def test_b43_at_once_it_is_done_once(client: httpx.AsyncClient, database: Database) -> None:
+async def test_a28_at_once_it_is_done_once(client: httpx.AsyncClient, database: Database) -> None:
     """The others get the same answer, or are told that it is being done."""
     key = {"Idempotency-Key": "at once"}
     assert (await client.post(GEMS, json={"label": "x"}, headers=key)).status_code == 422

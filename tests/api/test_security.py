@@ -165,6 +165,19 @@ async def test_b03_each_claim_is_there_and_right(app: FastAPI, users: dict[str, 
         assert (await client.get(GEMS)).status_code == 200
 
 
+@pytest.mark.parametrize("shift", [-3600, -40, -20, 20, 40, 3600])
+async def test_a18_a_clock_may_be_half_a_minute_wrong(
+    app: FastAPI, users: dict[str, UUID], shift: int
+) -> None:
+    """Of another server that issued the token: it ends now, or begins now, by that clock."""
+    now = int(time.time()) + shift
+    begin = {"nbf": now, "iat": now, "exp": now + 10_000}
+    end = {"nbf": now - 10_000, "iat": now - 10_000, "exp": now}
+    token = signed(claims(sub=str(users["reader"])) | (begin if shift > 0 else end))
+    async with client_of(app, token) as client:
+        assert (await client.get(GEMS)).status_code == (200 if abs(shift) < 30 else 401)
+
+
 async def test_b04_a_token_of_another_type_is_401(app: FastAPI, users: dict[str, UUID]) -> None:
     """Though all else is right."""
     await refused(app, bad_tokens(users["admin"])["wrong typ"])

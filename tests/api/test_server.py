@@ -20,6 +20,7 @@ import pytest
 
 from tests.api.conftest import GEMS, MANIFEST, PASSWORD, SECRET
 from tests.conftest import ROOT
+from tests.proxy import Toxic, proxied
 
 LOGIN = "/api/v1/auth/login"
 UVICORN = ("uvicorn", "api.app:app", "--no-server-header")
@@ -100,6 +101,23 @@ def test_uvicorn_serves_the_project_that_it_runs_in(tmp_path: Path, database_url
         assert client.get(GEMS).status_code == 404
 
 
+def test_a11_the_server_starts_without_a_database(tmp_path: Path, database_url: str) -> None:
+    """It lives, is not ready, and recovers by itself."""
+    with proxied(database_url) as network:
+        network.toxic = Toxic("down")
+        with (
+            serving(tmp_path, network.url, ASSAY) as server,
+            httpx.Client(base_url=server.url, timeout=20) as client,
+        ):
+            assert client.get("/live").status_code == 200
+            for away in (client.get("/ready"), log_in(client)):
+                assert away.status_code == 503
+                assert int(away.headers["retry-after"]) > 0
+            network.toxic = None
+            assert client.get("/ready").status_code == 200
+            assert log_in(client).status_code == 200
+
+
 def log_in(client: httpx.Client) -> httpx.Response:
     return client.post(LOGIN, data={"username": "admin", "password": PASSWORD})
 
@@ -119,7 +137,7 @@ def test_a19_the_end_of_the_server_finishes_what_runs(tmp_path: Path, database_u
             wait_until_refused(server.url)
             assert not running.done()
         assert running.result(20).status_code == 200
-        assert server.process.wait(20) == -signal.SIGTERM
+        assert server.process.wait(20) == 143
 
 
 def wait_for_lock(url: str) -> None:

@@ -656,7 +656,7 @@ async def test_postgresql_away_is_503(client: httpx.AsyncClient, served: FastAPI
 
 
 @pytest.mark.parametrize("fails", ["open", "write", "close"])
-async def test_a_full_disk_is_503(
+async def test_a16_a_full_disk_is_503(
     client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     def full(*_: object, **_options: object) -> None:

@@ -1,7 +1,9 @@
 """The contract holds in PostgreSQL, in dbt's tests, and in every model of the project."""
 
 import json
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,41 @@ def test_rows_that_break_a_new_rule_stop_the_build(warehouse: Warehouse) -> None
         pytest.fail.Exception, match=r"(?s)break the rule method_filled.*\"feature\": \"b\""
     ):
         warehouse.build()
+
+
+def test_a21_a_build_beside_who_reads_for_long(warehouse: Warehouse) -> None:
+    """It takes loads as ever; to change the table it waits for him, and nobody else does."""
+    warehouse.load(row("a", 0))
+    warehouse.build()
+    read = "select count(*) from curated.metabolites"
+    with ThreadPoolExecutor() as pool:
+        with psycopg.connect(warehouse.url) as long_reader:
+            long_reader.execute(read)
+            warehouse.load(row("b", 1))
+            warehouse.build()
+            assert warehouse.query(read) == [{"count": 2}]
+        warehouse.connection.execute(
+            "alter table curated.metabolites drop constraint metabolites__method_filled,"
+            " add constraint metabolites__foreign check (feature <> 'z')"
+        )
+        with psycopg.connect(warehouse.url) as long_reader:
+            long_reader.execute(read)
+            build = pool.submit(warehouse.build)
+            while not warehouse.query(WAITING):
+                assert not build.done()
+            warehouse.connection.execute("set statement_timeout = '4s'")
+            for _ in range(20):
+                assert warehouse.query(read) == [{"count": 2}]
+                time.sleep(0.1)
+            assert not build.done()
+        build.result(60)
+    names = "select conname from pg_constraint where starts_with(conname, 'metabolites__')"
+    found = {constraint["conname"] for constraint in warehouse.query(names)}
+    assert "metabolites__method_filled" in found
+    assert "metabolites__foreign" not in found
+
+
+WAITING = "select from pg_locks where mode = 'AccessExclusiveLock' and not granted"
 
 
 @pytest.fixture

@@ -1,12 +1,15 @@
 """How loads and edits become the state of a key (promises P2, P4, P5, P6)."""
 
+import csv
+import io
 import random
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from tests.dbt.test_rules import INCHI
-from tests.warehouse import Warehouse
+from tests.warehouse import HEADER, Warehouse
 
 STATE = """
     select feature, method, id_inchi, cas_number, sample_value::text as value
@@ -68,7 +71,7 @@ def row(feature: str, inchi: int, value: str = "1", method: str = "GC", cas: str
     return [feature, "1", INCHI[inchi] if inchi >= 0 else "", cas, method, value]
 
 
-def test_same_rows_again_are_unchanged(warehouse: Warehouse) -> None:
+def test_a23_same_rows_again_are_unchanged(warehouse: Warehouse) -> None:
     """Rows sent again change nothing, in whatever order; an edit in between holds."""
     rows = [row("a", 0), row("b", 1), row("c", 2)]
     warehouse.load(*rows)
@@ -83,6 +86,61 @@ def test_same_rows_again_are_unchanged(warehouse: Warehouse) -> None:
         "c": "1",
     }
     assert rebuild_changes_nothing(warehouse)
+
+
+def test_a23_other_bytes_of_the_same_rows_are_unchanged(warehouse: Warehouse) -> None:
+    """Another order of columns, delimiter or line end: a load, and no row is touched."""
+    rows = [row("a", 0), row("b", 1)]
+    warehouse.load(*rows)
+    warehouse.build()
+    writers = "select xmin::text, metabolite_id from curated.metabolites order by 2"
+    before = warehouse.query(writers)
+    order = [5, 0, 4, 1, 3, 2]
+    turned = [[line[n] for n in order] for line in (HEADER, *rows)]
+    others = {
+        "line ends": csv_of([HEADER, *rows]),
+        "a blank line": csv_of([HEADER, *rows]) + "\n",
+        "no last line end": csv_of([HEADER, *rows]).rstrip(),
+        "order of columns": csv_of(turned),
+        "delimiter": csv_of([HEADER, *rows], delimiter=";"),
+    }
+    loads = {}
+    for name, content in others.items():
+        path = warehouse.folder / f"{name}.csv"
+        path.write_text(content)
+        loads[name] = warehouse.load_file(path)
+    warehouse.build()
+    for name, load_id in loads.items():
+        assert counts(warehouse, load_id) == {"unchanged": 2}, name
+    assert warehouse.query(writers) == before
+
+
+def csv_of(lines: list[list[str]], delimiter: str = ",") -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
+def test_a25_two_files_at_once_are_as_one_after_the_other(warehouse: Warehouse) -> None:
+    """In the order of their clocks, whichever came first; a build runs meanwhile."""
+    files = {
+        "one.csv": [row("a", 0, "1"), row("b", 1, "1")],
+        "two.csv": [row("a", 0, "2"), row("c", 2, "2")],
+    }
+    with ThreadPoolExecutor() as pool:
+        loads = [pool.submit(warehouse.load, *rows, name=name) for name, rows in files.items()]
+        build = pool.submit(warehouse.build)
+        for done in (*loads, build):
+            done.result(60)
+    warehouse.build()
+    order = [found["file_name"] for found in warehouse.query(ORDER_OF_LOADS)]
+    assert sorted(order) == sorted(files)
+    expected = {line[0]: line[5] for name in order for line in files[name]}
+    assert {r["feature"]: r["value"] for r in warehouse.query(STATE)} == expected
+    assert rebuild_changes_nothing(warehouse)
+
+
+ORDER_OF_LOADS = "select file_name from raw.loads where state = 'loaded' order by clock"
 
 
 def test_last_change_wins(warehouse: Warehouse) -> None:

@@ -9,10 +9,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
+import psycopg
 import pytest
 
+from assay import postgres
 from tests.conftest import ROOT, copy_files
 
 PASSWORD = "correct horse battery staple"  # noqa: S105
@@ -39,6 +42,12 @@ class Project:
             check=False,
             timeout=120,
         )
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        """Rows of its embedded database, which runs."""
+        address = postgres.Address(str(postgres.socket_directory(self.folder)))
+        with psycopg.connect(address.url) as connection:
+            return connection.execute(statement.encode()).fetchall()
 
     @contextmanager
     def serve(self) -> Iterator[httpx.Client]:

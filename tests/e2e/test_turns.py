@@ -8,7 +8,7 @@ import psycopg
 from tests.e2e.conftest import Project
 
 
-def test_second_build_says_for_whom_it_waits(project: Project) -> None:
+def test_a07_second_build_says_for_whom_it_waits(project: Project) -> None:
     """And goes on when the first one is gone, however it ended."""
     url = project.assay("db", "start").stdout.strip()
     with psycopg.connect(url, autocommit=True, application_name="assay build of Ada") as first:

@@ -19,6 +19,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
+import psutil
 import psycopg
 from psycopg.rows import dict_row
 
@@ -142,10 +143,28 @@ class Arena:
         path = self.folder / f"{value}.csv"
         return self.load(write_metabolites(path, numbers, value))
 
+    @property
+    def _postmaster(self) -> psutil.Process:
+        file = postgres.data_directory(self.folder) / "postmaster.pid"
+        return psutil.Process(int(file.read_text().split()[0]))
+
+    @contextmanager
+    def paused_database(self) -> Iterator[None]:
+        """All its processes stand still."""
+        postmaster = self._postmaster
+        postmaster.suspend()
+        paused = [postmaster, *postmaster.children()]
+        for process in paused:
+            process.suspend()
+        try:
+            yield
+        finally:
+            for process in paused:
+                process.resume()
+
     def restart_database(self) -> None:
         """As when it crashes: no checkpoint, no goodbye."""
-        pid = int((postgres.data_directory(self.folder) / "postmaster.pid").read_text().split()[0])
-        os.kill(pid, signal.SIGQUIT)
+        self._postmaster.send_signal(signal.SIGQUIT)
         while postgres.is_running(self.folder):
             time.sleep(0.02)
         postgres.start(self.folder)

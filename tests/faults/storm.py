@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any
 
 import httpx
@@ -47,6 +48,10 @@ class Answer:
     retry_after: str | None
     seconds: float
     at: float
+    key: str = ""
+    """Of a row that was read."""
+    seen: int | None = None
+    """The mark of that row, or what else stands in its place."""
 
     @property
     def is_acknowledged(self) -> bool:
@@ -67,15 +72,16 @@ class Clients:
         self, method: str, entity: str, key: str, edit: Edit | None = None, **options: Any
     ) -> Answer:
         begun = time.monotonic()
-        status, retry_after = 0, None
+        status, retry_after, seen = 0, None, None
         try:
             response = await self.http.request(method, f"/api/v1/{entity}{key}", **options)
         except httpx.TransportError:
             pass
         else:
             status, retry_after = response.status_code, response.headers.get("retry-after")
+            seen = _mark_of(response) if status == HTTPStatus.OK else None
         now = time.monotonic()
-        answer = Answer(entity, edit, status, retry_after, now - begun, now)
+        answer = Answer(entity, edit, status, retry_after, now - begun, now, key, seen)
         self.answers.append(answer)
         return answer
 
@@ -114,6 +120,12 @@ class Clients:
         """In the proportion of a storm's requests."""
         writes = [self.write_metabolite] * 6 + [self.write_book]
         return (*writes, self.read_metabolite, self.list_metabolites, self.read_book)
+
+
+def _mark_of(response: httpx.Response) -> int | None:
+    document = response.json()
+    mark = document.get("sample_value", document.get("page_count"))
+    return None if mark is None else int(mark)
 
 
 @asynccontextmanager

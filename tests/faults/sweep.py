@@ -38,7 +38,7 @@ class Scenario:
 
     template: str
     command: tuple[str, ...]
-    statements: int
+    statements: tuple[str, ...]
     """That the command sends when nobody ends it."""
     states: tuple[State, ...]
     """That it leads through, from the one that it finds to the one that it leaves."""
@@ -97,7 +97,7 @@ class Sweep:
         after = state_of(url)
         states = (before, mended, after)
         assert len({*states, drifted}) == 4
-        return Scenario(template, self.refresh, len(statements), states, (drifted, after), after)
+        return Scenario(template, self.refresh, statements, states, (drifted, after), after)
 
     def try_death(self, scenario: Scenario, death: Death, *, refresh: bool = True) -> bool:
         """Whether dbt came as far as its death; either way the work is done in the end."""
@@ -167,7 +167,7 @@ class Sweep:
         statements = self.run(url, *self.plain).statements
         after = state_of(url)
         assert before != after
-        return Scenario(template, self.plain, len(statements), (before, after), (after,), after)
+        return Scenario(template, self.plain, statements, (before, after), (after,), after)
 
 
 def state_of(url: str) -> State:

@@ -1,13 +1,16 @@
-"""PostgreSQL crashes under load: 503 meanwhile, then as before, and no edit is lost."""
+"""PostgreSQL fails under load: 503 or 504 meanwhile, then as before, and no edit is lost."""
 
 import asyncio
+import itertools
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 
 import psycopg
 import pytest
 
-from api.database import MAX_READERS
-from tests.faults.arena import Arena
+from api.database import ACQUIRE_SECONDS, COMMAND_SECONDS, MAX_READERS
+from tests.faults.arena import PENDING, Arena
 from tests.faults.conftest import Report
 from tests.faults.storm import (
     Answer,
@@ -17,15 +20,20 @@ from tests.faults.storm import (
     clients_of,
     count_statuses,
 )
+from tests.faults.test_kill import start_build, wait_for_lock
 
 REQUESTS_PER_SECOND = 50
 CALM_SECONDS = 1
 RECOVERY_SECONDS = 10
 """After PostgreSQL has returned."""
+LONGEST_WAIT = 2 * (ACQUIRE_SECONDS + COMMAND_SECONDS) + RECOVERY_SECONDS
+"""A request reads who asks, then does its work; and machines are busy."""
 
 
 @pytest.mark.parametrize("restarts", [3, pytest.param(2 * MAX_READERS, marks=pytest.mark.long)])
-def test_the_api_outlives_restarts_of_postgres(arena: Arena, report: Report, restarts: int) -> None:
+def test_a09_the_api_outlives_restarts_of_postgres(
+    arena: Arena, report: Report, restarts: int
+) -> None:
     answers, outages = asyncio.run(requests_beside_restarts(arena, restarts))
     assert_answered_well(answers)
     assert any(answer.status == 503 for answer in answers)
@@ -35,27 +43,97 @@ def test_the_api_outlives_restarts_of_postgres(arena: Arena, report: Report, res
     report(f"outages of {min(outages):.2f} to {max(outages):.2f} s")
 
 
+@pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.long)])
+def test_a10_the_api_outlives_the_end_of_its_backends(
+    arena: Arena, report: Report, seconds: int
+) -> None:
+    """One by one, whatever they are doing."""
+    answers, ended = asyncio.run(requests_beside_ended_backends(arena, seconds))
+    assert ended > seconds
+    assert_answered_well(answers)
+    kept = assert_kept(arena, answers)
+    assert asyncio.run(slots_of_pool(arena)) == MAX_READERS
+    report(f"{ended} backends ended; {kept} edits kept; statuses {count_statuses(answers)}")
+
+
+async def requests_beside_ended_backends(arena: Arena, seconds: int) -> tuple[list[Answer], int]:
+    ended = 0
+    async with clients_of(arena) as clients, requests_to(clients):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            ended += len(await asyncio.to_thread(arena.query, END_ONE))
+            await asyncio.sleep(0.1)
+        await recovery(clients)
+    return clients.answers, ended
+
+
+@pytest.mark.parametrize("seconds", [3, pytest.param(20, marks=pytest.mark.long)])
+def test_a17_the_api_outlives_a_pause_of_postgres(
+    arena: Arena, report: Report, seconds: int
+) -> None:
+    """Its answers come late or are 503 or 504; what was done is done once."""
+    (before,) = arena.query("select max(clock) as clock from journal.edits")
+    answers = asyncio.run(requests_beside_pause(arena, seconds))
+    assert_answered_well(answers, of_fault=(503, 504))
+    longest = max(answer.seconds for answer in answers)
+    assert min(seconds, COMMAND_SECONDS) < longest < LONGEST_WAIT
+    kept = assert_kept(arena, answers)
+    assert arena.query(DONE_TWICE, before["clock"]) == []
+    assert asyncio.run(slots_of_pool(arena)) == MAX_READERS
+    report(f"{kept} edits kept; longest {longest:.1f} s; statuses {count_statuses(answers)}")
+
+
+async def requests_beside_pause(arena: Arena, seconds: int) -> list[Answer]:
+    async with clients_of(arena) as clients, requests_to(clients):
+        await asyncio.sleep(CALM_SECONDS)
+        with arena.paused_database():
+            await asyncio.sleep(seconds)
+        await recovery(clients)
+    return clients.answers
+
+
+@asynccontextmanager
+async def requests_to(clients: Clients) -> AsyncIterator[None]:
+    """Meanwhile; those that are under way at the end are answered."""
+    is_over = asyncio.Event()
+    requests = asyncio.create_task(keep_requesting(clients, is_over))
+    yield
+    is_over.set()
+    await requests
+
+
+def test_a09_a_build_is_tried_again(arena: Arena) -> None:
+    """It ends with 5, as it is not to blame; the next one does its work."""
+    load_id = arena.load_metabolites(range(100), "restarted")
+    with closing(psycopg.connect(arena.url)) as writer:
+        writer.execute("lock table curated.metabolites in row exclusive mode")
+        build = start_build(arena)
+        wait_for_lock(arena)
+        arena.restart_database()
+        assert build.wait(60) == 5
+    assert load_id in [row["load_id"] for row in arena.query(PENDING)]
+    assert start_build(arena).wait(120) == 0
+    assert arena.query(PENDING) == []
+
+
 async def requests_beside_restarts(arena: Arena, restarts: int) -> tuple[list[Answer], list[float]]:
     """Answers, and seconds from each crash to the last refusal."""
     outages = []
-    async with clients_of(arena) as clients:
-        requests = asyncio.create_task(keep_requesting(clients))
+    async with clients_of(arena) as clients, requests_to(clients):
         for _ in range(restarts):
             await asyncio.sleep(CALM_SECONDS)
             crashed = time.monotonic()
             await asyncio.to_thread(arena.restart_database)
             outages.append(await recovery(clients) - crashed)
         await asyncio.sleep(CALM_SECONDS)
-        requests.cancel()
-        await asyncio.gather(requests, return_exceptions=True)
     return clients.answers, outages
 
 
-async def keep_requesting(clients: Clients) -> None:
+async def keep_requesting(clients: Clients, is_over: asyncio.Event) -> None:
     """At the same rate whether or not there are answers."""
     begun = time.monotonic()
     async with asyncio.TaskGroup() as tasks:
-        for number in range(10**9):
+        for number in itertools.takewhile(lambda _: not is_over.is_set(), itertools.count()):
             tasks.create_task(clients.dice.choice(clients.everything)())
             due = begun + number / REQUESTS_PER_SECOND
             await asyncio.sleep(max(0, due - time.monotonic()))
@@ -66,7 +144,8 @@ async def recovery(clients: Clients) -> float:
     returned = time.monotonic()
     while True:
         await asyncio.sleep(0.1)
-        recovered = max((a.at for a in clients.answers if a.status == 503), default=returned)
+        refused = (a.at for a in clients.answers if a.status in (503, 504))
+        recovered = max(refused, default=returned)
         assert recovered - returned < RECOVERY_SECONDS
         if time.monotonic() > max(recovered, returned) + 1:
             return recovered
@@ -91,4 +170,19 @@ async def slots_of_pool(arena: Arena) -> int:
 WAITING = """
 select count(*) from pg_stat_activity
 where application_name = 'assay api' and wait_event_type = 'Lock'
+"""
+END_ONE = """
+select pg_terminate_backend(pid) from (
+    select pid from pg_stat_activity
+    where application_name = 'assay api'
+    order by random()
+    limit 1
+) as one
+"""
+# the mark of an edit is its own in a storm
+DONE_TWICE = """
+select key from journal.edits
+where operation <> 'delete' and clock > %s
+group by key, after ->> 'sample_value', after ->> 'page_count'
+having count(*) > 1
 """

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from bench import generate
-from tests.faults.arena import Arena, new_arena
+from tests.faults.arena import Arena, new_arena, write_metabolites
 from tests.faults.conftest import Report
 from tests.faults.dbt import CURATED, WHOLE
 from tests.faults.locks import Locks, watched_locks
@@ -22,6 +22,7 @@ from tests.faults.storm import (
     storm,
     writes,
 )
+from tests.faults.test_kill import LOADED_ONLY, start_loader
 
 LOCK_TIMEOUT = 5
 """Of the API; see api/database.py."""
@@ -49,7 +50,7 @@ def assert_refused_by_timeout_only(answers: list[Answer]) -> None:
 @pytest.mark.parametrize(
     "size", [SHORT, pytest.param(LONG, marks=pytest.mark.long)], ids=["short", "long"]
 )
-def test_no_edit_is_lost_in_a_storm(arena: Arena, report: Report, size: Size) -> None:
+def test_a20_no_edit_is_lost_in_a_storm(arena: Arena, report: Report, size: Size) -> None:
     """20 writers against loads of 1,000 rows and builds, two at a time, some of all history."""
     calm, busy, locks = asyncio.run(storm_of_builds(arena, size))
     answers = calm + busy
@@ -91,6 +92,17 @@ async def storm_of_builds(arena: Arena, size: Size) -> tuple[list[Answer], list[
                 lanes.create_task(build_on(1, WHOLE))
                 lanes.create_task(build_on(2, CURATED))
     return clients.answers[:before], clients.answers[before:], locks
+
+
+@pytest.mark.parametrize("processes", [2, pytest.param(8, marks=pytest.mark.long)])
+def test_a24_processes_load_one_file_at_once(arena: Arena, processes: int) -> None:
+    """One of them loads it; all are content."""
+    file = write_metabolites(arena.folder / f"{processes} at once.csv", range(1000), processes)
+    (before,) = arena.query(LOADED_ONLY)
+    loaders = [start_loader(arena, file.name) for _ in range(processes)]
+    assert [loader.wait(120) for loader in loaders] == [0] * processes
+    (after,) = arena.query(LOADED_ONLY)
+    assert after == {"loads": before["loads"] + 1, "rows": before["rows"] + 1000}
 
 
 def test_a_lock_is_noticed_by_nobody_but_writers_of_its_table(arena: Arena, report: Report) -> None:

@@ -399,7 +399,7 @@ def test_lost_connection(
 # ---------- the same bytes
 
 
-def test_same_bytes_are_no_news(
+def test_a23_same_bytes_are_no_news(
     load: Callable[..., LoadResult], query: Query, write: Write
 ) -> None:
     """P1: the latest bytes of a file name, or of the table, are not loaded again."""
@@ -434,8 +434,8 @@ def test_a_failed_load_does_not_count(
     assert len(query("select * from raw.loads where state = 'failed'")) == 2
 
 
-def test_eight_at_once(load: Callable[..., LoadResult], query: Query, write: Write) -> None:
-    """A-24: of eight loads of the same file at once one loads, seven say so."""
+def test_a24_eight_at_once(load: Callable[..., LoadResult], query: Query, write: Write) -> None:
+    """Of eight loads of the same file at once one loads, seven say so."""
     path = write(HEADER + "cup,red,1\n" * 1000)
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: load(path), range(8)))

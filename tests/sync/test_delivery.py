@@ -74,7 +74,7 @@ async def test_a_build_is_delivered(shop: Shop, system: System) -> None:
         ["redirect"],
     ],
 )
-async def test_a_receiver_that_fails_for_a_while(
+async def test_a29_a_receiver_that_fails_for_a_while(
     shop: Shop, system: System, plan: list[str]
 ) -> None:
     """The run tries again, with the same keys; what failed alone is for a later one."""
@@ -88,7 +88,7 @@ async def test_a_receiver_that_fails_for_a_while(
     assert all(len(keys) == 1 for keys in system.keys_of.values())
 
 
-async def test_a_receiver_that_is_down(shop: Shop, system: System) -> None:
+async def test_a29_a_receiver_that_is_down(shop: Shop, system: System) -> None:
     """Nothing is lost and nothing dies of it; a later run delivers."""
     for _ in range(MAX_ATTEMPTS + 1):
         account = await shop.deliver(sync_url="http://127.0.0.1:9")
@@ -114,7 +114,7 @@ async def test_a_receiver_that_always_fails(shop: Shop, system: System) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 409, 413, 422])
-async def test_one_that_is_refused(shop: Shop, system: System, status: int) -> None:
+async def test_a29_one_that_is_refused(shop: Shop, system: System, status: int) -> None:
     """A dead letter, until its row changes; the others are delivered."""
     system.poison[POISON] = status
     account = await shop.deliver()
@@ -151,7 +151,7 @@ async def test_a_dead_letter_is_tried_again(shop: Shop, system: System) -> None:
     check_delivered(shop, system)
 
 
-async def test_one_that_the_receiver_fails_over(shop: Shop, system: System) -> None:
+async def test_a29_one_that_the_receiver_fails_over(shop: Shop, system: System) -> None:
     """It holds up nobody; while others are taken it becomes a dead letter after some tries."""
     system.poison[POISON] = 500
     await shop.deliver()
@@ -177,7 +177,7 @@ async def test_what_no_change_is_to_blame_for(shop: Shop, system: System, status
     check_delivered(shop, system)
 
 
-async def test_a_change_during_a_delivery(shop: Shop, system: System) -> None:
+async def test_a29_a_change_during_a_delivery(shop: Shop, system: System) -> None:
     """It is sent again, as it is then."""
     loop = asyncio.get_running_loop()
     edited = threading.Event()
@@ -194,7 +194,7 @@ async def test_a_change_during_a_delivery(shop: Shop, system: System) -> None:
     check_delivered(shop, system)
 
 
-async def test_two_workers_send_nothing_at_once(shop: Shop, system: System) -> None:
+async def test_a29_two_workers_send_nothing_at_once(shop: Shop, system: System) -> None:
     system.seconds = 0.05
     settings = shop.settings.model_copy(update={"sync_batch": 1, "sync_timeout_seconds": 5})
     runs = [deliver(settings, shop.url, shop.catalog) for _ in range(4)]
@@ -204,7 +204,7 @@ async def test_two_workers_send_nothing_at_once(shop: Shop, system: System) -> N
     assert set(system.taken.values()) == {1}
 
 
-async def test_workers_without_turns_send_nothing_at_once(
+async def test_a29_workers_without_turns_send_nothing_at_once(
     shop: Shop, system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when a worker loses its turn with its connection: the claims hold."""

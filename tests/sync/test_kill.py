@@ -55,7 +55,7 @@ async def finish(shop: Shop) -> None:
 @pytest.mark.parametrize(
     "stride", [pytest.param(9, id="some"), pytest.param(1, id="all", marks=pytest.mark.long)]
 )
-async def test_a_worker_dies_at_any_step(
+async def test_a29_a_worker_dies_at_any_step(
     shop: Shop, system: System, parsed_project: Path, stride: int
 ) -> None:
     """Every change arrives at least once with its key, and no two workers send it at once."""
@@ -76,7 +76,7 @@ async def test_a_worker_dies_at_any_step(
 
 
 @pytest.mark.parametrize("is_taken", [False, True])
-async def test_a_worker_dies_while_it_is_answered(
+async def test_a29_a_worker_dies_while_it_is_answered(
     shop: Shop, system: System, parsed_project: Path, is_taken: bool
 ) -> None:
     """Before the receiver has taken the batch, or after; the same keys come again."""

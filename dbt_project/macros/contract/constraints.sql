@@ -136,8 +136,8 @@
     {%- for name in outdated -%}
         {{ log(relation.identifier ~ ': dropped constraint ' ~ name, info=true) }}
     {%- endfor -%}
-    {%- do execute_sql(
-        'alter table ' ~ relation ~ ' drop constraint ' ~ outdated | join(', drop constraint ')
+    {%- do change_table(
+        relation, 'alter table ' ~ relation ~ ' drop constraint ' ~ outdated | join(', drop constraint ')
     ) if outdated -%}
 {%- endmacro %}
 
@@ -153,7 +153,8 @@
                 and conname <> '" ~ constraint.name ~ "'
         ") -%}
         {%- for other in others -%}
-            {%- do execute_sql(
+            {%- do change_table(
+                relation,
                 'alter table ' ~ relation ~ ' rename constraint ' ~ other[0] ~ ' to ' ~ constraint.name
             ) -%}
         {%- endfor -%}
@@ -178,7 +179,9 @@
             'add constraint ' ~ constraint.name ~ ' ' ~ constraint.definition
         ) if not has_constraint(constraint, relation) -%}
     {%- endfor -%}
-    {%- do execute_sql('alter table ' ~ relation ~ ' ' ~ additions | join(', ')) if additions -%}
+    {%- do change_table(
+        relation, 'alter table ' ~ relation ~ ' ' ~ additions | join(', ')
+    ) if additions -%}
     {%- for constraint in missing -%}
         {%- do execute_sql(
             "do $do$ begin execute format('comment on constraint " ~ constraint.name

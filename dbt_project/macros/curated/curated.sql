@@ -145,6 +145,31 @@
     ") -%}
 {%- endmacro %}
 
+{#- Changes a table as only who is alone with it may. Who asks for it in vain waits a second at
+    most: behind him all readers would wait too, for as long as somebody else reads. An export,
+    which reads longest, has five minutes. -#}
+{% macro change_table(relation, sql) -%}
+    {%- do execute_sql("
+        do $do$
+        declare
+            patience text := current_setting('lock_timeout');
+        begin
+            for attempt in 1..300 loop
+                begin
+                    perform set_config('lock_timeout', '1s', true);
+                    lock table " ~ relation ~ " in access exclusive mode;
+                    perform set_config('lock_timeout', patience, true);
+                    return;
+                exception when lock_not_available then
+                    perform pg_sleep(1);
+                end;
+            end loop;
+            raise '" ~ relation.identifier ~ " is read without end; end who reads it, then build again';
+        end $do$
+    ") -%}
+    {%- do execute_sql(sql) -%}
+{%- endmacro %}
+
 {#- Loads that the entity has not taken yet, in clock order. -#}
 {% macro pending_loads(contract) -%}
     {%- set loads = [] -%}

@@ -105,8 +105,11 @@
     {%- set changes = differing_columns(contract, relation) -%}
     {%- if changes -%}
         {#- the view would hold the columns as they are; `define_versions` makes it again -#}
-        {%- do execute_sql('drop view if exists ' ~ changes_of(contract)) -%}
-        {%- do execute_sql('alter table ' ~ relation ~ ' ' ~ changes | join(', ')) -%}
+        {%- do change_table(
+            relation,
+            'drop view if exists ' ~ changes_of(contract)
+            ~ '; alter table ' ~ relation ~ ' ' ~ changes | join(', ')
+        ) -%}
     {%- endif -%}
     {%- for change in changes -%}
         {{ log(relation.identifier ~ ': ' ~ change, info=true) }}
