@@ -14,18 +14,18 @@ from assay.catalog import read_catalog
 from assay.settings import read_settings
 from loader.http.access import access_to
 from loader.http.extract import extract
-from tests.sync.dying import dying
+from tests.dying import die
 
 
 def main(last: int) -> None:
-    for owner, name in (
+    die(
+        last,
         (psycopg.AsyncConnection, "execute"),
         (psycopg.AsyncCursor, "executemany"),
         (psycopg.AsyncCopy, "write_row"),
         (psycopg.AsyncTransaction, "__aexit__"),
         (httpx.AsyncClient, "send"),
-    ):
-        setattr(owner, name, dying(getattr(owner, name), last))
+    )
     settings = read_settings()
     assert settings.database_url
     url = settings.database_url.get_secret_value()

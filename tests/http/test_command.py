@@ -50,7 +50,7 @@ def test_records_are_extracted_and_built(assay: Extract) -> None:
     first = assay("extract")
     assert first.returncode == 0, first.stderr
     assert "9 rows into" in first.stdout
-    built = assay("build", "--select", "+programmes", "+apprenticeships", "+projects")
+    built = assay("build", "--select", "+programmes +apprenticeships +projects")
     assert built.returncode == 0, built.stdout
     with psycopg.connect(assay.url) as connection:  # type: ignore[attr-defined]
         found = connection.execute("select count(*) from curated.projects").fetchone()
