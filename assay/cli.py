@@ -148,6 +148,27 @@ def build(
 
 
 @app.command()
+def enrich() -> None:
+    """Ask programs about what is curated, and load their answers: `assay build` takes them."""
+    from assay.enrichment import enrich as answers_of  # noqa: PLC0415  the others ask nobody
+
+    settings = read_settings()
+    url, catalog = _prepare(settings)
+    asked = [table for table in catalog.source_tables.values() if table.enrichment]
+    for source_table in asked:
+        with _bar(source_table.name, total=None) as advance:
+
+            def on_progress(done: int, total: int) -> None:
+                advance(done, f"{done:,} of {total:,}", total)
+
+            result = answers_of(url, catalog, source_table, _user(), on_progress)
+        if result is None:
+            console.print(f"{source_table.name}: all is answered")
+        else:
+            report.print_results(console, [result])
+
+
+@app.command()
 def sync(
     retry_dead: Annotated[
         bool, typer.Option("--retry-dead", help="Also what the receiver did not take before.")
