@@ -74,7 +74,7 @@ class Warehouse:
         "--exclude",
         *(f"+marts.{dataset}" for dataset in ("energy", "patients", "products")),
         *(f"rejected.{dataset}" for dataset in ("energy", "patients", "products")),
-        *("staging.chemistry", "marts.chemistry", "rejected.chemistry"),
+        *("staging.rdkit", "marts.structures", "rejected.structures"),
     )
     """Of builds: most tests are about one dataset, and the others would take their time."""
     connection: psycopg.Connection[dict[str, Any]] = field(init=False)

@@ -28,7 +28,7 @@ def describe(values: Sequence[str]) -> list[dict[str, str]]:
 
 @pytest.fixture
 def source_table(catalog: Catalog) -> SourceTable:
-    declared = catalog.source_tables["chemistry.structures"]
+    declared = catalog.source_tables["rdkit.structures"]
     assert declared.enrichment
     return replace(declared, enrichment=replace(declared.enrichment, program=__name__))
 
@@ -37,7 +37,9 @@ def source_table(catalog: Catalog) -> SourceTable:
 def built(warehouse: Warehouse) -> Warehouse:
     """Two metabolites, and the derived dataset among what is built."""
     asked.clear()
-    warehouse.excluded = tuple(name for name in warehouse.excluded if "chemistry" not in name)
+    warehouse.excluded = tuple(
+        name for name in warehouse.excluded if "rdkit" not in name and "structures" not in name
+    )
     warehouse.load(row("a", 0), row("b", 1))
     warehouse.build()
     return warehouse

@@ -8,7 +8,7 @@ verdicts as (
 
 structures_files as (
 
-    select * from {{ source('chemistry', 'structures') }}
+    select * from {{ source('rdkit', 'structures') }}
 
 )
 

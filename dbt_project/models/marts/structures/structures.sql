@@ -7,7 +7,7 @@ with
 
 staged as (
 
-    select * from {{ ref('stg_chemistry__structures') }}
+    select * from {{ ref('stg_rdkit__structures') }}
 
 )
 

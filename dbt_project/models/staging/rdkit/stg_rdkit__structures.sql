@@ -2,7 +2,7 @@ with
 
 source as (
 
-    select * from {{ source('chemistry', 'structures') }}
+    select * from {{ source('rdkit', 'structures') }}
 
 ),
 
