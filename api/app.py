@@ -92,7 +92,7 @@ def create_app(
         await database.connect()
         if schedule:
             schedule.start()
-        if warm and any(entity.source_tables for entity in catalog.served):
+        if warm and any(entity.file_sources for entity in catalog.served):
             builder.warm_up()
         yield
         if schedule:
@@ -158,7 +158,7 @@ def _routers(settings: Settings, catalog: Catalog, tokens: Tokens) -> Iterator[R
             history.router_of(resource),
             links.router_of(resource),
         ]
-        if resource.entity.source_tables:
+        if resource.entity.file_sources:
             parts.append(templates.router_of(resource))
             parts.append(
                 uploads.router_of(resource.entity, catalog, reports, settings.max_upload_mb)

@@ -212,7 +212,7 @@ def documented_listing(entity: Entity, catalog: Catalog) -> list[dict[str, Any]]
             {"type": "string", "enum": list(MEDIA_TYPES)},
         )
     )
-    if entity.source_tables:
+    if entity.file_sources:
         parameters += [
             parameter(
                 "form",
@@ -222,7 +222,7 @@ def documented_listing(entity: Entity, catalog: Catalog) -> list[dict[str, Any]]
             parameter(
                 "source",
                 "Which source, where there are several.",
-                {"type": "string", "enum": list(entity.source_tables)},
+                {"type": "string", "enum": list(entity.file_sources)},
             ),
         ]
     if searched(entity):

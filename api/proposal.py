@@ -8,7 +8,7 @@
 import json
 
 from api.schemas import is_whole
-from api.versions import quoted
+from api.versions import quoted, relation_of
 from assay.catalog import PROVENANCE, Column, Entity, Rule
 
 
@@ -66,15 +66,38 @@ def provenance(column: Column) -> str:
     return {"updated_at": "clock_timestamp()", "updated_by": "$2::text"}[column.name]
 
 
-def warnings(entity: Entity) -> str:
-    """JSON array of those rules in $4 whose expression is false for the row."""
+def warnings(entity: Entity, visible: tuple[Column, ...]) -> str:
+    """JSON array of those rules in $4 that the row of `written` breaks, as far as it is visible."""
+    names = {column.name for column in visible}
+    rules = [(i, r) for i, r in enumerate(warn_rules(entity)) if names.issuperset(r.columns)]
     # The first one stands for "no rule", so that there always is a list.
-    rules = enumerate(warn_rules(entity))
-    held = ["(-1, true)", *(f"({i}, ({rule.expression}))" for i, rule in rules)]
+    held = ["(-1, true)", *(f"({i}, ({_holds(entity, rule)}))" for i, rule in rules)]
     return f"""
         select coalesce(jsonb_agg($4::jsonb -> judged.place order by judged.place), '[]')
         from (values {", ".join(held)}) as judged (place, holds)
         where not judged.holds
+    """
+
+
+def _holds(entity: Entity, rule: Rule) -> str:
+    if rule.expression:
+        return rule.expression
+    # The statement sees the table as it was before it; `written` has the rows as they are now.
+    # Not asked row by row: the columns need no index.
+    key = quoted(entity.key[0])
+    columns = ", ".join(quoted(column) for column in rule.columns)
+    return f"""
+        ({columns}) not in (
+            select {columns}
+            from (
+                select {columns} from {relation_of(entity)} as old
+                where not exists (select from written as new where new.{key} = old.{key})
+                union all
+                select {columns} from written
+            ) as all_rows
+            where ({columns}) is not null
+            group by {columns} having count(*) > 1
+        )
     """
 
 
@@ -87,7 +110,11 @@ def warnings_of(entity: Entity) -> str:
 
 def warn_rules(entity: Entity) -> tuple[Rule, ...]:
     """The rules that a written row is judged by and may break, in the order of their list."""
-    return tuple(rule for rule in entity.rules if rule.severity == "warn" and rule.expression)
+    return tuple(
+        rule
+        for rule in entity.rules
+        if rule.severity == "warn" and (rule.expression or rule.kind == "unique")
+    )
 
 
 def literal(text: str) -> str:

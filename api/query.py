@@ -96,7 +96,7 @@ def plan_of(  # noqa: C901, PLR0915 - the statements share their parts
             from written
             {linking.joins(links, near) if said else ""}
             cross join lateral (
-                select {fields}, ({proposal.warnings(entity)}) as warnings
+                select {fields}, ({proposal.warnings(entity, visible)}) as warnings
             ) as answer
         """
 

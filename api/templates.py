@@ -37,12 +37,12 @@ def source_of(catalog: Catalog, entity: Entity, name: str | None, format_: str) 
     Raises:
         Problem: 422.
     """
-    if name and name not in entity.source_tables:
+    if name and name not in entity.file_sources:
         refuse("source", "There is no such source table.")
-    if not name and len(entity.source_tables) != 1:
-        options = ", ".join(entity.source_tables)
+    if not name and len(entity.file_sources) != 1:
+        options = ", ".join(entity.file_sources)
         refuse("source", f"Say which source: {options}." if options else "There is no source.")
-    source = catalog.source_tables[name or entity.source_tables[0]]
+    source = catalog.source_tables[name or entity.file_sources[0]]
     if format_ not in source.formats:
         raise Problem(422, f"{source.name} takes {', '.join(source.formats)} only.")
     return source
@@ -81,7 +81,7 @@ def sheet_of(source: SourceTable) -> str:
 def router_of(resource: Resource) -> Router:
     entity = resource.entity
     router = Router(prefix=resource.path, tags=[entity.title])
-    options = {"type": "string", "enum": list(entity.source_tables)}
+    options = {"type": "string", "enum": list(entity.file_sources)}
     description = "Which source, where there are several."
     parameter = {"name": "source", "in": "query", "description": description, "schema": options}
     Reader = Annotated[User, Depends(reader_of(entity))]  # noqa: N806 - a type

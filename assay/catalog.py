@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from assay.listings import Api, Listing, listing_of
+
 # Columns of every curated table that the platform fills.
 PROVENANCE = ("updated_at", "updated_by")
 
@@ -97,6 +99,8 @@ class Entity:
     rules: tuple[Rule, ...]
     source_tables: tuple[str, ...]
     """Names of the source tables whose loads feed it."""
+    file_sources: tuple[str, ...] = ()
+    """Those of them that files are loaded to."""
     search: tuple[str, ...] = ()
     """Columns of text whose words have an index."""
     is_restricted: bool = False
@@ -154,6 +158,8 @@ class SourceColumn:
     """The curated column that it becomes; else the one with its name, if there is one."""
     export: str | None = None
     """The way back: SQL over a curated row; else the text of that column."""
+    parent_field: str | None = None
+    """The field of the parent's record that it has, where records come from an API."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +197,8 @@ class SourceTable:
     enrichment: Enrichment | None = None
     exchange: tuple[str, ...] = ()
     """Dotted names of modules that read and write other forms of its files."""
+    listing: Listing | None = None
+    """Where its records are in an API; no files are loaded to it then."""
 
 
 @dataclass(frozen=True)
@@ -205,6 +213,23 @@ class Catalog:
         """Entities with endpoints, by path."""
         paths = {entity.path: entity for entity in self.entities.values() if entity.path}
         return tuple(paths[path] for path in sorted(paths))
+
+    @cached_property
+    def listed(self) -> dict[Api, tuple[SourceTable, ...]]:
+        """Source tables by the API that lists their records, each after that of its parents."""
+        tables = [table for table in self.source_tables.values() if table.listing]
+        found: dict[Api, tuple[SourceTable, ...]] = {}
+        done: set[str | None] = {None}
+        while tables:
+            table = next((t for t in tables if _parent(t) in done), None)
+            if table is None or table.listing is None:
+                raise CatalogError(
+                    f"{tables[0].name}: `for_each` names no table of the source that is listed."
+                )
+            tables.remove(table)
+            done.add(table.name)
+            found[table.listing.api] = (*found.get(table.listing.api, ()), table)
+        return found
 
     def fed_by(self, source_table: str) -> tuple[Entity, ...]:
         """Entities that loads of this source table feed."""
@@ -235,10 +260,14 @@ def read_catalog(manifest: Path) -> Catalog:
     loadable = (
         _source_table(node) for node in sources.values() if "load" in node["config"]["meta"]
     )
+    source_tables = {source.name: source for source in loadable}
     return Catalog(
         entities={
             name: replace(
                 entity,
+                file_sources=tuple(
+                    source for source in entity.source_tables if source_tables[source].formats
+                ),
                 links=tuple(_link(link, entity, entities) for link in _links(curated[name])),
                 linked_in=tuple(
                     other
@@ -248,8 +277,12 @@ def read_catalog(manifest: Path) -> Catalog:
             )
             for name, entity in entities.items()
         },
-        source_tables={source.name: source for source in loadable},
+        source_tables=source_tables,
     )
+
+
+def _parent(source_table: SourceTable) -> str | None:
+    return source_table.listing.for_each if source_table.listing else None
 
 
 def _entity(
@@ -499,19 +532,25 @@ def _ancestors(
 
 def _source_table(node: dict[str, Any]) -> SourceTable:
     load = node["config"]["meta"]["load"]
+    name = _source_name(node)
+    try:
+        listing = listing_of(node["config"]["meta"], node["source_name"])
+    except KeyError as error:
+        raise CatalogError(f"{name}: load.http has no {error}.") from None
     return SourceTable(
-        name=_source_name(node),
+        name=name,
         schema=node["schema"],
         table=node["identifier"],
         description=_sentence(node["description"]),
         columns=tuple(_source_column(column) for column in node["columns"].values()),
-        formats=tuple(load.get("formats", ("csv", "xlsx"))),
+        formats=() if listing else tuple(load.get("formats", ("csv", "xlsx"))),
         sheet=load.get("sheet"),
         delimiter=load.get("delimiter"),
         encoding=load.get("encoding"),
         sample=load.get("sample"),
         enrichment=_enrichment(node),
         exchange=tuple(load.get("exchange", ())),
+        listing=listing,
     )
 
 
@@ -543,6 +582,7 @@ def _source_column(column: dict[str, Any]) -> SourceColumn:
         examples=tuple(meta.get("examples", ())),
         column=meta.get("column"),
         export=meta.get("export"),
+        parent_field=meta.get("parent"),
     )
 
 

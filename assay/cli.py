@@ -21,6 +21,7 @@ from assay import dbt, environment, postgres, report
 from assay.catalog import Catalog, CatalogError, SourceTable
 from assay.database import libpq_environment, start_database, upgrade
 from assay.exchange import converted, form_of, write
+from assay.listings import Api
 from assay.settings import (
     UNSAFE_SETTINGS,
     Settings,
@@ -28,8 +29,11 @@ from assay.settings import (
     check_production,
     read_settings,
 )
-from loader.copy import LoadResult, load_file
-from loader.errors import LoadError
+from loader.copy import load_file
+from loader.errors import LoadError, UnavailableError
+from loader.http.access import Access, access_to, recorded
+from loader.http.extract import extract as read_api
+from loader.loads import LoadResult
 from loader.report import WAITING
 from loader.sources import find_source
 
@@ -90,6 +94,8 @@ def main() -> None:
     """Run the command; mistakes that people can mend end in a sentence, not a traceback."""
     try:
         app()
+    except UnavailableError as error:
+        _fail(str(error), TRANSIENT_FAILURE)
     except LoadError as error:
         _fail(str(error), FILE_REFUSED)
     except (postgres.PostgresError, psycopg.OperationalError) as error:
@@ -115,8 +121,11 @@ def up(
         _check_port(settings)
     url, catalog = _prepare(settings)
     admin, new_password = _first_admin(settings, url)
-    samples = [] if files else _samples(settings, url, catalog)
+    samples = [] if files or not _is_untouched(url) else _samples(settings, catalog)
     results = _load(url, catalog, files or samples, source, force=False)
+    results += _extract(settings, url, catalog, [], full=False)
+    if samples:
+        results += _extract_recorded(settings, url, catalog)
     waiting = _build(settings, url)
     if samples:
         _write_samples(url, settings, catalog)
@@ -135,6 +144,21 @@ def load(files: Files = None, source: Source = None, force: Force = False) -> No
     url, catalog = _prepare(settings)
     results = _load(url, catalog, files or [], source, force=force)
     report.print_results(console, results)
+
+
+@app.command()
+def extract(
+    sources: Annotated[
+        list[str] | None, typer.Argument(help="Sources to read; else all that have a URL.")
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Read all records, not only those that changed.")
+    ] = False,
+) -> None:
+    """Copy records of other systems' APIs into the raw schema, whole or not at all."""
+    settings = read_settings()
+    url, catalog = _prepare(settings)
+    report.print_results(console, _extract(settings, url, catalog, sources or [], full=full))
 
 
 @app.command()
@@ -372,14 +396,26 @@ def _check_port(settings: Settings) -> None:
             ) from None
 
 
-def _samples(settings: Settings, url: str, catalog: Catalog) -> list[Path]:
-    """The bundled samples, for a database that nobody wrote to; nothing for any other."""
+def _is_untouched(url: str) -> bool:
+    """Whether nobody wrote to the database."""
     with psycopg.connect(url) as connection:
         loads = "select from raw.loads where state = 'loaded' limit 1"
         edits = "select from journal.edits limit 1"
-        if any(connection.execute(query).rowcount for query in (loads, edits)):
-            return []
+        return not any(connection.execute(query).rowcount for query in (loads, edits))
+
+
+def _samples(settings: Settings, catalog: Catalog) -> list[Path]:
     return [settings.project / s.sample for s in catalog.source_tables.values() if s.sample]
+
+
+def _extract_recorded(settings: Settings, url: str, catalog: Catalog) -> list[LoadResult]:
+    """The recorded answers of the APIs that are nowhere."""
+    results = []
+    for api in catalog.listed:
+        access = recorded(api, settings.project)
+        if access and access_to(api, settings) is None:
+            results += _extract_one(url, catalog, api, access)
+    return results
 
 
 def _write_samples(url: str, settings: Settings, catalog: Catalog) -> None:
@@ -402,6 +438,46 @@ def _load(
             _load_one(url, source_table, path, file.name, force=force)
             for file, (source_table, path) in zip(files, found, strict=True)
         ]
+
+
+def _extract(
+    settings: Settings, url: str, catalog: Catalog, sources: list[str], *, full: bool
+) -> list[LoadResult]:
+    """Read the APIs of the named sources, or of all whose URL is set."""
+    apis = {api.name: api for api in catalog.listed}
+    for name in sources:
+        if name not in apis:
+            raise ValueError(f"{name} is no source with an API: {', '.join(apis) or 'none is'}.")
+        if access_to(apis[name], settings) is None:
+            raise ValueError(f"{name.upper()}_URL is not set: it says where {name} is.")
+    results = []
+    for name in sources or apis:
+        if access := access_to(apis[name], settings):
+            results += _extract_one(url, catalog, apis[name], access, full=full)
+    return results
+
+
+def _extract_one(
+    url: str, catalog: Catalog, api: Api, access: Access, *, full: bool = False
+) -> list[LoadResult]:
+    with _bar(api.name, total=None) as advance:
+        results = asyncio.run(
+            read_api(
+                url,
+                api,
+                catalog.listed[api],
+                access,
+                loaded_by=_user(),
+                full=full,
+                progress=lambda table, requests, records: advance(
+                    requests, f"{table}: {records:,} records, {requests:,} requests"
+                ),
+            )
+        )
+        advance(1, f"{sum(result.rows for result in results or ()):,} records", 1)
+    if results is None:
+        console.print(f"Another process is reading {api.name}.")
+    return results or []
 
 
 def _load_one(

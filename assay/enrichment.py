@@ -16,7 +16,8 @@ import psycopg
 from psycopg import Connection, sql
 
 from assay.catalog import Catalog, CatalogError, Enrichment, SourceTable
-from loader.copy import LoadResult, load_file
+from loader.copy import load_file
+from loader.loads import LoadResult
 from loader.tables import table_of
 
 BATCH = 200

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from assay.catalog import Catalog
 from assay.settings import Settings
-from loader.copy import LoadResult
+from loader.loads import LoadResult
 from loader.report import PROPOSED, read_rejected, read_report
 
 if TYPE_CHECKING:

@@ -23,8 +23,9 @@ from assay.database import database_url, libpq_environment
 from assay.dbt import BuildError, Warm
 from assay.logs import configuration
 from assay.settings import Settings, read_settings
-from loader.copy import LoadResult, load_file
+from loader.copy import load_file
 from loader.errors import LoadError
+from loader.loads import LoadResult
 from loader.rehearsals import forget, forget_left_over, rehearsing
 from loader.report import reports_as_literals
 from loader.sources import fitting_source
@@ -94,7 +95,7 @@ class Worker:
     def _source_table(self, entity: str, file: dict[str, Any]) -> SourceTable:
         if entity not in self._catalog.entities:
             raise BuildError(f"{entity} is no longer part of the project")
-        names = self._catalog.entities[entity].source_tables
+        names = self._catalog.entities[entity].file_sources
         candidates = [self._catalog.source_tables[name] for name in names]
         if len(candidates) == 1:
             return candidates[0]  # the loader says more exactly what its headers lack

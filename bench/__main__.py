@@ -15,6 +15,7 @@ from bench.steps import (
     measure_assay,
     measure_enrichment,
     measure_exports,
+    measure_extraction,
     measure_from_nothing,
     measure_peers,
     measure_references,
@@ -62,6 +63,7 @@ def main() -> int:
         print(f"{rows:,} rows, {large.stat().st_size / 1e6:.0f} MB", flush=True)
         steps |= measure_assay(project, large, rows, arguments.rounds)
         steps |= measure_references(project, rows)
+        steps |= measure_extraction(project, peer_rows)
         steps |= measure_enrichment(project, ENRICHED)
         steps |= measure_uploads(project)
         steps |= measure_exports(project, rows)
@@ -112,6 +114,12 @@ def compare(steps: Steps) -> list[Ratio]:
             at_most=2.5,
         ),
         Ratio(f"{ENRICHED:,} InChIs enriched, seconds", best["enrich"], at_most=60),
+        Ratio(
+            "records of an API: one request after another, scaled / extract",
+            best["sequential"] / best["extract"],
+            at_least=10,
+        ),
+        Ratio("peak memory of extract, MB", steps["extract"].peak, at_most=256),
         Ratio("ORM scaled / load + build", best["orm scaled"] / assay, at_least=2.5),
         Ratio("dlt scaled / load + build", best["dlt scaled"] / assay, at_least=3),
         Ratio("ORM / load + build from nothing, same rows", best["orm"] / best["from nothing"]),

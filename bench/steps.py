@@ -141,6 +141,21 @@ def measure_enrichment(project: Project, rows: int) -> Steps:
     }
 
 
+def measure_extraction(project: Project, records: int) -> Steps:
+    """Records of an API that answers in 20 ms, beside a client that asks page after page."""
+    say(f"{records:,} records of an API")
+    project.reset()
+    manifest = project.folder / "target" / "manifest.json"
+    run = project.python("bench.extraction", project.url, manifest, str(records))
+    measured = json.loads(run.output)
+    note = f"{measured['requests']:,} requests"
+    scaled = measured["sequential"] / measured["sample"] * measured["requests"]
+    return {
+        "extract": Step("extract, 32 at once", [measured["seconds"]], [run.peak_megabytes], note),
+        "sequential": Step("one request after another, scaled", [scaled]),
+    }
+
+
 def measure_uploads(project: Project) -> Steps:
     """Small files sent to a server that is warm."""
     say("uploads")

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from assay.catalog import SourceTable
 from loader.errors import LoadError
 from loader.headers import Layout
+from loader.loads import CLOCK, LOCK, RECORD, RECORD_FAILURE, START, LoadResult
 from loader.quotes import NotWellFormed, QuoteCheck
 from loader.readers import CsvFile, Document, Record, hash_file, open_document
 from loader.tables import sequence_of, table_of
@@ -26,9 +27,6 @@ Progress = Callable[[int, int], None]
 not well formed is read a second time, row by row."""
 
 _BLOCK = 1 << 20
-
-_LOCK = "select pg_advisory_xact_lock(hashtextextended(%s, 0))"
-_CLOCK = "journal.clock"
 
 _SAME_SIZE = """
 select exists (
@@ -58,7 +56,6 @@ order by clock desc
 limit 1
 """
 
-_START = "select nextval('raw.load_id') as load_id"
 _SET_LOAD = "select set_config('assay.load_id', %s, true)"
 _RESTART = "alter sequence {sequence} restart with 2"
 _LAST_ROW = "select currval(%s)"
@@ -73,40 +70,6 @@ where coalesce({columns}) is not null
 _COPY = """
 copy {table} ({columns}) from stdin with (format csv, force_null *, encoding 'UTF8')
 """
-
-_RECORD = """
-insert into raw.loads (
-    load_id, source_table, file_name, sha256, size_bytes, row_count, state, clock, notes,
-    loaded_by, started_at
-) values (
-    %(load_id)s, %(source_table)s, %(file_name)s, %(sha256)s, %(size_bytes)s, %(row_count)s,
-    %(state)s, nextval('journal.clock'), %(notes)s, %(loaded_by)s, %(started_at)s
-)
-"""
-_RECORD_FAILURE = """
-insert into raw.loads (
-    source_table, file_name, sha256, size_bytes, state, error, loaded_by, started_at
-) values (
-    %(source_table)s, %(file_name)s, %(sha256)s, %(size_bytes)s, 'failed', %(error)s,
-    %(loaded_by)s, %(started_at)s
-)
-"""
-
-
-@dataclass(frozen=True)
-class LoadResult:
-    """What became of a file."""
-
-    load_id: int
-    """Of the earlier load when the file was loaded already."""
-    source_table: str
-    file_name: str
-    state: Literal["loaded", "already loaded"]
-    rows: int
-    notes: dict[str, Any]
-    """How the file was understood: `delimiter`, `encoding`, `sheet`, `header_row`,
-    `renamed_headers`, `unknown_columns`, `malformed_rows`; only what there is to say."""
-    seconds: float
 
 
 @dataclass
@@ -234,14 +197,14 @@ def _load_document(
     connection: Connection, request: _Request, document: Document, layout: Layout
 ) -> LoadResult:
     source_table = request.source_table
-    connection.execute(_LOCK, [source_table.name])
+    connection.execute(LOCK, [source_table.name])
     # Most files are new by their size; reading them once is enough.
     if not request.force and _one(connection.execute(_SAME_SIZE, request.parameters()))[0]:
         request.sha256 = hash_file(request.path)
         earlier = connection.execute(_EARLIER, request.parameters()).fetchone()
         if earlier is not None:
             return _result(request, earlier[0], "already loaded", earlier[1], earlier[2])
-    (load_id,) = _one(connection.execute(_START))
+    (load_id,) = _one(connection.execute(START))
     connection.execute(_SET_LOAD, [str(load_id)])
     connection.execute(sql.SQL(_RESTART).format(sequence=sequence_of(source_table)))
     copied = _copy(connection, document, layout, request.progress)
@@ -254,11 +217,9 @@ def _load_document(
         notes["unknown_columns"] = copied.unknown_columns
     if copied.malformed_rows:
         notes["malformed_rows"] = copied.malformed_rows
-    # Loads of all tables draw their clock one after another, each in the moment before it
-    # becomes visible: who has seen a clock has seen all earlier ones.
-    connection.execute(_LOCK, [_CLOCK])
+    connection.execute(LOCK, [CLOCK])
     recorded = {"load_id": load_id, "row_count": copied.rows, "notes": Jsonb(notes)}
-    connection.execute(_RECORD, request.parameters() | recorded)
+    connection.execute(RECORD, request.parameters() | recorded)
     return _result(request, load_id, "loaded", copied.rows, notes)
 
 
@@ -399,7 +360,7 @@ def _record_failure(conninfo: str, request: _Request, error: BaseException) -> N
     sentence = sentence.replace("\0", "")
     # A connection of its own: the load's may be broken.
     with suppress(psycopg.Error), psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute(_RECORD_FAILURE, request.parameters() | {"error": sentence})
+        connection.execute(RECORD_FAILURE, request.parameters() | {"error": sentence})
 
 
 def _one(cursor: psycopg.Cursor[Any]) -> tuple[Any, ...]:

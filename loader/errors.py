@@ -1,13 +1,13 @@
-"""The one error of the loader: a file that cannot be loaded, and what its owner can do."""
+"""The errors of the loader: what cannot be loaded, and what its owner can do."""
 
 
 class LoadError(Exception):
-    """A file was refused; nothing of it is visible in the database.
+    """A file or an API was refused; nothing of it is visible in the database.
 
     Attributes:
         message: What is wrong, without a full stop.
         remedy: What to do about it, in the imperative, without a full stop.
-        file: Name of the file.
+        file: Name of the file, or path below the API's URL.
         row: Number of the row as a spreadsheet shows it: the first row is 1.
         column: Header of the column, or its letters in a workbook.
     """
@@ -38,3 +38,7 @@ class LoadError(Exception):
         place = ", ".join(part for part in places if part is not None)
         sentence = f"{place}: {self.message}" if place else self.message
         return f"{sentence}; {self.remedy}." if self.remedy else f"{sentence}."
+
+
+class UnavailableError(LoadError):
+    """What was to be loaded cannot be reached; another time it may be."""

@@ -1,4 +1,10 @@
-"""The raw tables: one per source table, every column text."""
+"""The raw tables: one per source table, every column text.
+
+A row of a file is such a row. A record of an API is kept whole, as `jsonb`; its columns are
+computed from it when they are read.
+"""
+
+from collections.abc import Iterator
 
 from psycopg import Connection, sql
 
@@ -23,7 +29,7 @@ create table if not exists {table} (
     _row_number bigint not null default nextval({sequence_name}),
     {columns},
     _malformed text,
-    _extra jsonb
+    _extra jsonb{record}
 );
 
 alter sequence {sequence} owned by {table}._row_number;
@@ -32,7 +38,10 @@ create index on {table} using brin (_load_id, _row_number)
 with (pages_per_range = 32, autosummarize = on);
 """
 
-_ADD = "alter table {table} add column if not exists {column} text"
+# The page that had the record, and the fields of the parent's record that its URL names.
+_RECORD = ",\n    _page bigint,\n    _parent jsonb,\n    _record jsonb"
+_FIELD = "{column} text generated always as ({record} #>> {path}) virtual"
+_ADD = "alter table {table} add column if not exists {column}"
 
 
 def table_of(source_table: SourceTable) -> sql.Identifier:
@@ -60,19 +69,35 @@ def _create(connection: Connection, source_table: SourceTable) -> None:
     table = table_of(source_table)
     found = {name for (name,) in connection.execute(_COLUMNS, [table.as_string()])}
     if found:
-        for column in source_table.columns:
-            if column.name not in found:
-                connection.execute(
-                    sql.SQL(_ADD).format(table=table, column=sql.Identifier(column.name))
-                )
+        for name, definition in _columns(source_table):
+            if name not in found:
+                connection.execute(sql.SQL(_ADD).format(table=table, column=definition))
         return
     sequence = sequence_of(source_table)
-    names = (sql.Identifier(column.name) for column in source_table.columns)
     connection.execute(
         sql.SQL(_CREATE).format(
             table=table,
             sequence=sequence,
             sequence_name=sql.Literal(sequence.as_string()),
-            columns=sql.SQL(",\n    ").join(sql.SQL("{} text").format(name) for name in names),
+            columns=sql.SQL(",\n    ").join(column for _, column in _columns(source_table)),
+            record=sql.SQL(_RECORD if source_table.listing else ""),
         )
     )
+
+
+def _columns(source_table: SourceTable) -> Iterator[tuple[str, sql.Composed]]:
+    """Name and definition of each column that the source table declares."""
+    for column in source_table.columns:
+        name = sql.Identifier(column.name)
+        if source_table.listing is None:
+            yield column.name, sql.SQL("{} text").format(name)
+            continue
+        field = column.parent_field or column.header
+        yield (
+            column.name,
+            sql.SQL(_FIELD).format(
+                column=name,
+                record=sql.Identifier("_parent" if column.parent_field else "_record"),
+                path=sql.Literal(field.split(".")),
+            ),
+        )

@@ -69,6 +69,14 @@ def catalog(invoke: Invoke, target: Path, create_database: Callable[..., str]) -
     return read_catalog(target / "manifest.json")
 
 
+@pytest.fixture
+def parsed_project(tmp_path: Path, target: Path) -> Path:
+    """A folder with the manifest that the tests parsed."""
+    (tmp_path / "dbt_project.yml").touch()
+    (tmp_path / "target").symlink_to(target)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def prepared(catalog: Catalog, create_database: Callable[..., str]) -> str:
     """Name of a database with the platform's tables and the raw tables, to be copied."""

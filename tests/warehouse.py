@@ -72,8 +72,11 @@ class Warehouse:
     create_database: Callable[..., str]
     excluded: tuple[str, ...] = (
         "--exclude",
-        *(f"+marts.{dataset}" for dataset in ("energy", "patients", "products")),
-        *(f"rejected.{dataset}" for dataset in ("energy", "patients", "products")),
+        *(f"+marts.{dataset}" for dataset in ("apprenticeships", "energy", "patients", "products")),
+        *(
+            f"rejected.{dataset}"
+            for dataset in ("apprenticeships", "energy", "patients", "products")
+        ),
         *("staging.rdkit", "marts.structures", "rejected.structures"),
     )
     """Of builds: most tests are about one dataset, and the others would take their time."""

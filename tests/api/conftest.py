@@ -119,6 +119,7 @@ GEM = Entity(
         Rule("gem_id_unique", "unique", ("gem_id",), "Gem id: another row has this."),
     ),
     source_tables=("shop.gems",),
+    file_sources=("shop.gems",),
 )
 
 STONE = Entity(

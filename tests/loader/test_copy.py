@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from assay.catalog import Catalog
 from loader import copy, readers
-from loader.copy import LoadResult, load_file
+from loader.copy import load_file
 from loader.errors import LoadError
+from loader.loads import LoadResult
 from loader.quotes import NotWellFormed, QuoteCheck
 from loader.rehearsals import forget, forget_left_over, rehearsing
 from loader.tables import create_raw_tables

@@ -12,8 +12,9 @@ import pytest
 import xlsxwriter  # type: ignore[import-untyped]
 
 from loader import workbooks
-from loader.copy import LoadResult, load_file
+from loader.copy import load_file
 from loader.errors import LoadError
+from loader.loads import LoadResult
 from loader.readers import open_document
 from loader.workbooks import Workbook, to_text
 from tests.loader.conftest import THINGS, source

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from loader.copy import LoadResult, load_file
+from loader.copy import load_file
+from loader.loads import LoadResult
 from tests.property.model import Account, Document, File, Key, Row, Rules
 from tests.warehouse import HEADER, Warehouse
 

@@ -33,17 +33,9 @@ def worker(shop: Shop, target: Path, *command: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-m", *command], cwd=target, env=environment)
 
 
-@pytest.fixture
-def project(tmp_path: Path, target: Path) -> Path:
-    """A folder with the manifest that the tests parsed."""
-    (tmp_path / "dbt_project.yml").touch()
-    (tmp_path / "target").symlink_to(target)
-    return tmp_path
-
-
-async def die(shop: Shop, project: Path, step: int) -> bool:
+async def die(shop: Shop, parsed_project: Path, step: int) -> bool:
     """Whether it died of it."""
-    process = worker(shop, project, "tests.sync.dying", str(step))
+    process = worker(shop, parsed_project, "tests.sync.dying", str(step))
     code = await asyncio.to_thread(process.wait, 30)
     assert code in (0, -signal.SIGKILL)
     return code != 0
@@ -64,11 +56,11 @@ async def finish(shop: Shop) -> None:
     "stride", [pytest.param(9, id="some"), pytest.param(1, id="all", marks=pytest.mark.long)]
 )
 async def test_a_worker_dies_at_any_step(
-    shop: Shop, system: System, project: Path, stride: int
+    shop: Shop, system: System, parsed_project: Path, stride: int
 ) -> None:
     """Every change arrives at least once with its key, and no two workers send it at once."""
     step = 1
-    while await die(shop, project, step):
+    while await die(shop, parsed_project, step):
         await finish(shop)
         check_delivered(shop, system)
         assert all(len(keys) == 1 for keys in system.keys_of.values())
@@ -85,11 +77,11 @@ async def test_a_worker_dies_at_any_step(
 
 @pytest.mark.parametrize("is_taken", [False, True])
 async def test_a_worker_dies_while_it_is_answered(
-    shop: Shop, system: System, project: Path, is_taken: bool
+    shop: Shop, system: System, parsed_project: Path, is_taken: bool
 ) -> None:
     """Before the receiver has taken the batch, or after; the same keys come again."""
     killed: list[int] = []
-    process = worker(shop, project, "tests.sync.dying", "0")
+    process = worker(shop, parsed_project, "tests.sync.dying", "0")
 
     def kill(batch: Batch) -> None:
         if not killed:

@@ -73,6 +73,29 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- Whether a staged row breaks a rule of severity `warn`. What should be unique is looked for
+    among the rows beside it and those that are curated under other keys. -#}
+{% macro breaks_warning(contract, rule, relation, staged) -%}
+    {%- if rule.kind == 'unique' -%}
+    {%- set key = key_of(contract)[0] -%}
+    {%- set columns = rule.columns | join(', ') -%}
+    ({{ columns }}) in (
+        select {{ columns }}
+        from (
+            select {{ columns }} from {{ staged }}
+            union all
+            select {{ columns }} from {{ relation }} as curated
+            where not exists (
+                select from {{ staged }} as staged where staged.{{ key }} = curated.{{ key }}
+            )
+        ) as all_rows
+        group by {{ columns }} having count(*) > 1
+    )
+    {%- else -%}
+    not ({{ rule.expression }})
+    {%- endif -%}
+{%- endmacro %}
+
 {#- The query of a rule over several rows. It names models: its own is `relation` here, so
     that rows can be judged before they are written. -#}
 {% macro query_of(contract, rule, relation) -%}

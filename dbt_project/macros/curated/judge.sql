@@ -80,7 +80,7 @@
         ~ " where copies.row_number = staged._row_number and copies.row_number <> copies.kept"
     )}) -%}
 
-    {%- do account.update(notes_of(contract, staged)) -%}
+    {%- do account.update(notes_of(contract, relation, staged)) -%}
 
     {%- do account.update({'unchanged': execute_sql(
         "delete from " ~ staged ~ " where _hash = _last_hash"
@@ -378,12 +378,13 @@
 
 {#- What the load report says beside the account: how many rows each column was
     repaired in, and each warning given. -#}
-{% macro notes_of(contract, staged) -%}
-    {#- those over several rows are for the dbt tests -#}
+{% macro notes_of(contract, relation, staged) -%}
+    {#- those over several tables are for the dbt tests -#}
     {%- set warnings = contract_rules(contract) | selectattr('severity', 'equalto', 'warn')
-        | selectattr('expression') | list -%}
+        | rejectattr('kind', 'equalto', 'query') | list -%}
     {%- set warned = query("
-        select jsonb_strip_nulls(jsonb_build_object(" ~ warnings_counted(warnings) ~ "))::text
+        select jsonb_strip_nulls(jsonb_build_object("
+            ~ warnings_counted(contract, warnings, relation, staged) ~ "))::text
         from " ~ staged
     )[0][0] if warnings else '{}' -%}
     {%- set repaired = query("
@@ -398,9 +399,11 @@
     {{ return({'repairs': repaired, 'warnings': warned}) }}
 {%- endmacro %}
 
-{% macro warnings_counted(warnings) -%}
+{% macro warnings_counted(contract, warnings, relation, staged) -%}
     {%- for rule in warnings -%}
-    '{{ rule.name }}', nullif(count(*) filter (where not ({{ rule.expression }})), 0)
+    '{{ rule.name }}', nullif(count(*) filter (
+        where {{ breaks_warning(contract, rule, relation, staged) }}
+    ), 0)
     {{- ", " if not loop.last }}
     {%- endfor %}
 {%- endmacro %}

@@ -21,3 +21,8 @@
         column, '[[:space:]\u00a0\u00ad\u2000-\u200d\u202f\u2060\ufeff]+'
     ) }}
 {%- endmacro %}
+
+{#- Text on one line: a line break, with the white space around it, is one space. -#}
+{% macro on_one_line(column) -%}
+    {{ replace_all(column, '[[:space:]]*[\\r\\n\\u0085\\u2028\\u2029][[:space:]]*', ' ') }}
+{%- endmacro %}

@@ -1,0 +1,91 @@
+"""How the records of an API are read: `config.meta.http` of a source, `load.http` of its tables.
+
+docs/contract.md describes the vocabulary.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Api:
+    """The API of a source."""
+
+    name: str
+    """Of the source; `<NAME>_URL`, `<NAME>_USERNAME` and `<NAME>_PASSWORD` say where it is."""
+    login: str | None
+    """Where OAuth2's password login is; None where it takes everybody."""
+    answers: str | None
+    """Path, from the project's root, of recorded answers, for when it is nowhere."""
+    concurrency: int
+    """Requests at once."""
+    timeout_seconds: float
+    """Of one request."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The pages of records that become rows of a source table."""
+
+    api: Api
+    path: str
+    """Below the API's URL; `{field}` stands for a field of the parent's record."""
+    key: tuple[str, ...]
+    """Fields that tell records apart, those of one parent."""
+    for_each: str | None
+    """The source table of the parents: there is a listing for each of its records."""
+    records: str | None
+    """The field of an answer that has the records; None where the answer itself is their list."""
+    next_token: str | None
+    """Where an answer has the token of the next page, with dots; None where all is one page."""
+    token_parameter: str
+    size_parameter: str
+    page_size: int
+    max_pages: int
+    """More than so many are a fault of the API."""
+    modified_parameter: str | None = None
+    """Asks for what was changed after a moment; None where all records are listed each time."""
+    modified_field: str | None = None
+    """Has the moment, ISO 8601 text without a zone (then UTC) or with `Z`."""
+    overlap: str = "0"
+    """An interval, in PostgreSQL's words, by which the next listing begins earlier than this
+    ended: for records that were being written, and for clocks that differ."""
+
+
+def listing_of(meta: dict[str, Any], source: str) -> Listing | None:
+    """The listing of a source table by its `config.meta`; None for one that files are loaded to.
+
+    Raises:
+        KeyError: A mandatory key is missing.
+    """
+    http = meta["load"].get("http")
+    if http is None:
+        return None
+    page = http.get("page", {})
+    modified = http.get("modified", {})
+    parent = http.get("for_each")
+    return Listing(
+        api=_api(meta.get("http", {}), source),
+        path=http["path"],
+        key=tuple(http["key"]),
+        for_each=f"{source}.{parent}" if parent else None,
+        records=http.get("records", "data"),
+        next_token=page.get("next", "pagination.next_token"),
+        token_parameter=page.get("token_parameter", "pagination_token"),
+        size_parameter=page.get("size_parameter", "page_size"),
+        page_size=page.get("size", 100),
+        max_pages=page.get("max", 100_000),
+        modified_parameter=modified.get("parameter"),
+        modified_field=modified.get("field"),
+        overlap=modified.get("overlap", "10 minutes"),
+    )
+
+
+def _api(meta: dict[str, Any], source: str) -> Api:
+    return Api(
+        name=source,
+        login=meta.get("login"),
+        answers=meta.get("answers"),
+        concurrency=meta.get("concurrency", 32),
+        timeout_seconds=meta.get("timeout_seconds", 30),
+    )
