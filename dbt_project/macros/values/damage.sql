@@ -33,7 +33,11 @@
 
 {#- The minus sign of typesetters as the one of ASCII. -#}
 {% macro plain_minus(column) -%}
-    regexp_replace({{ column }}, E'^[\u2212\u2010-\u2013](?=[0-9.])', '-')
+    case
+        when octet_length({{ column }}) > length({{ column }})
+            then regexp_replace({{ column }}, E'^[\u2212\u2010-\u2013](?=[0-9.])', '-')
+        else {{ column }}
+    end
 {%- endmacro %}
 
 {#- Whether a text is what a spreadsheet shows in the place of a result: `#REF!`. -#}
