@@ -46,6 +46,12 @@ def converted(catalog: Catalog, path: Path, folder: Path) -> tuple[SourceTable, 
                 made = folder / f"{path.name}.csv"
                 try:
                     _convert(form, path, made)
+                except csv.Error as error:
+                    raise LoadError(
+                        f"the file cannot be read ({error})",
+                        remedy="export it again",
+                        file=path.name,
+                    ) from None
                 except LoadError as error:
                     error.file = path.name
                     raise

@@ -6,6 +6,7 @@ only sample.
 """
 
 import csv
+import io
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from chemistry.tables import (
     begins_with,
     only_value,
     other_samples,
-    read_lines,
+    read_text,
 )
 from loader.errors import LoadError
 
@@ -70,7 +71,7 @@ def read(path: Path) -> Table:
     Raises:
         LoadError: A mandatory column is missing, or a row has more fields than the header.
     """
-    reader = csv.reader(read_lines(path), delimiter="\t")
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter="\t")
     header = [name.strip() for name in next(reader)]
     needed = (*_TAKEN, "database", "reliability")
     if missing := [name for name in needed if name not in header]:

@@ -22,7 +22,7 @@ from chemistry.tables import (
     begins_with,
     only_value,
     other_samples,
-    read_lines,
+    read_text,
 )
 from loader.errors import LoadError
 
@@ -54,7 +54,7 @@ def read(path: Path) -> Table:
         LoadError: A section is missing, repeated or has no end; a metabolite has no name or is
             described twice, or the sections do not have the same ones.
     """
-    sections = _sections(read_lines(path))
+    sections = _sections(re.split(r"\r?\n", read_text(path)))
     data = sections.get("DATA")
     if not data:
         raise LoadError("there is no section MS_METABOLITE_DATA", remedy="add it")

@@ -15,14 +15,14 @@ Table = tuple[list[str], Iterator[Row]]
 """All headers, and the rows; what is left out of a row is blank."""
 
 
-def read_lines(path: Path) -> list[str]:
-    """Lines of a text without their ends.
+def read_text(path: Path) -> str:
+    """The text of a file, its line ends as they are.
 
     Raises:
         LoadError: It is no UTF-8.
     """
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
+        return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise LoadError(
             f"the byte at offset {error.start} is not valid utf-8", remedy="save it as UTF-8"

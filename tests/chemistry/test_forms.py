@@ -22,7 +22,7 @@ CANONICAL = [
     ["benzoate", "1", BENZOATE, "65-85-0", "GC-MS", "0.016771177"],
     ["\u03b2-alanine [3-aminopropanoic acid]", "3", "", "107-95-9", "LC", "ND"],
     ["-epicatechin", "2", "", "490-46-0", "LC", "NA"],
-    ['a "quoted", name', "5", "", "64-17-5", "LC", "1.50"],
+    ['a "quoted",\u2028 name', "5", "", "64-17-5", "LC", "1.50"],
 ]
 
 
@@ -228,6 +228,7 @@ def test_mwtab_has_no_place_for_a_tab(tmp_path: Path) -> None:
     [
         ("database_identifier\tinchi\n", "mandatory header 'metabolite_identification'"),
         ("database_identifier\tinchi\n\xff", "the byte at offset 26 is not valid utf-8"),
+        ("database_identifier\t" + "x" * 2_000_000, "the file cannot be read (field larger than"),
     ],
 )
 def test_damaged_maf(warehouse: Warehouse, tmp_path: Path, text: str, message: str) -> None:
