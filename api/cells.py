@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from api.filters import Values
 from api.formats import Format
 from api.listing import Listing
-from api.schemas import base_type
 from api.versions import quoted
 from assay.catalog import Column
+from assay.data_types import base_type
 
 NUMBER = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"
 NUMBERS = ("smallint", "integer", "bigint", "numeric", "double precision")

@@ -13,8 +13,9 @@ from pydantic import TypeAdapter
 
 from api.body import parse_json
 from api.errors import Fault, Problem, invalid
-from api.schemas import base_type, is_whole, type_adapter
+from api.schemas import is_whole, type_adapter
 from assay.catalog import Column
+from assay.data_types import base_type
 
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50

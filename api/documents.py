@@ -11,9 +11,10 @@ from pydantic_core import ErrorDetails
 
 from api.body import parse_json, read_body
 from api.errors import Fault, Problem, fault_of_rule, in_item, invalid, pointer_to
-from api.schemas import MAX_LINKS, Schemas, adapter_of, base_type
+from api.schemas import MAX_LINKS, Schemas, adapter_of
 from api.security import Subject
 from assay.catalog import Entity
+from assay.data_types import base_type
 
 MAX_ITEMS = 10_000
 MAX_FAULTS = 100

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from api.cursor import as_text, refuse
-from api.schemas import adapter_of, base_type, schema_of
+from api.schemas import adapter_of, schema_of
 from api.versions import quoted
 from assay.catalog import Column, Entity
+from assay.data_types import base_type
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

@@ -28,7 +28,7 @@ from api.router import Router
 from api.schemas import nullable
 from api.security import Subject, editor_of, reader_of
 from api.users import User
-from assay.changes import BEGINNING, page_of_changes
+from assay.changes import BEGINNING, FeedError, page_of_changes
 
 _TRANSACTION = Annotated[str, StringConstraints(strict=True, pattern="^[0-9]{1,19}$")]
 _POSITION: tuple[TypeAdapter[Any], ...] = (
@@ -131,7 +131,7 @@ def router_of(resource: Resource) -> Router:
         changes = page_of_changes(entity, plans.seen(caller))
         row = found(await database.fetch_row(changes, page.limit, *(page.after or BEGINNING)))
         if not row["is_whole"]:
-            raise Problem(503, "The database was made from a dump: see docs/operations.md.")
+            raise Problem(503, str(FeedError()))
         if not row["is_known"]:
             refuse("since", "The database was made from a dump since: begin anew, without since.")
         following, more = json.dumps(encoded(row["next"])), json.dumps(row["more"])

@@ -11,9 +11,9 @@ from api import linking
 from api.filters import Filter, Values
 from api.formats import Format
 from api.proposal import literal
-from api.schemas import base_type
 from api.versions import quoted, relation_of
 from assay.catalog import Column, Entity, Link
+from assay.data_types import base_type
 
 Counting = Literal["exact", "estimated"]
 

@@ -19,8 +19,9 @@ from api.errors import Problem
 from api.filters import Filter, Filters, documented_filters
 from api.formats import MEDIA_TYPES, Format, negotiate
 from api.listing import Counting, Listing, Sort, searched, spelled
-from api.schemas import base_type, type_adapter
+from api.schemas import type_adapter
 from assay.catalog import Catalog, Column, Entity, Link
+from assay.data_types import base_type
 
 PARAMETERS = (
     *("limit", "cursor", "sort", "fields", "expand", "count", "q", "format", "form", "source"),

@@ -26,7 +26,8 @@ from pydantic import (
 )
 
 from api.fields import NextCursor
-from assay.catalog import CatalogError, Column, Entity, Link
+from assay.catalog import Column, Entity, Link
+from assay.data_types import base_type
 
 
 def _matching(pattern: str) -> Callable[[Any], Any]:
@@ -109,35 +110,6 @@ _TYPES: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "jsonb": (Any, {}),
 }
-_SYNONYMS = {
-    "character varying": "text",
-    "varchar": "text",
-    "int2": "smallint",
-    "int4": "integer",
-    "int": "integer",
-    "int8": "bigint",
-    "decimal": "numeric",
-    "float8": "double precision",
-    "real": "double precision",
-    "float4": "double precision",
-    "bool": "boolean",
-    "timestamp with time zone": "timestamptz",
-    "json": "jsonb",
-}
-
-
-def base_type(data_type: str) -> str:
-    """A contract's type without its modifier and by one of its names: `varchar(20)` is `text`.
-
-    Raises:
-        CatalogError: The API has no such type.
-    """
-    plain = " ".join(re.sub(r"\([^)]*\)", "", data_type).lower().split())
-    element = plain.removesuffix("[]").strip()
-    element = _SYNONYMS.get(element, element)
-    if element not in _TYPES:
-        raise CatalogError(f"The API has no columns of type {data_type}; use {', '.join(_TYPES)}.")
-    return f"{element}[]" if plain.endswith("[]") else element
 
 
 def is_whole(data_type: str) -> bool:

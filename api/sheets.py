@@ -11,7 +11,7 @@ import xlsxwriter
 
 from api.cells import NUMBER, NUMBERS, Cell
 from api.errors import Problem
-from api.schemas import base_type
+from assay.data_types import base_type
 
 MAX_SHEET_ROWS = 1_048_575
 """Below the header (ECMA-376; the last row of a sheet is 1,048,576)."""

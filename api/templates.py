@@ -14,11 +14,12 @@ from api.errors import Problem, documented
 from api.formats import MEDIA_TYPES, WORKBOOK
 from api.resource import READING, Resource
 from api.router import Router
-from api.schemas import base_type, is_whole
+from api.schemas import is_whole
 from api.security import Subject, reader_of
 from api.sheets import MAX_SHEET_ROWS
 from api.users import User
 from assay.catalog import Catalog, Column, Entity, SourceColumn, SourceTable
+from assay.data_types import base_type
 
 SHEET = "Data to upload"
 """Where the source names none."""

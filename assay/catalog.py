@@ -7,7 +7,7 @@ in whatever imports it, names a dataset, a column or a rule.
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -60,6 +60,8 @@ class Column:
     examples: tuple[Any, ...]
     is_personal: bool = False
     """Says something of a person: hidden from whoever has no scope for it."""
+    is_hashed: bool = False
+    """The lake has a personal column as a keyed hash, rather than not at all."""
     references: str | None = None
     """The entity whose key it holds."""
     minimum: str | None = None
@@ -111,6 +113,8 @@ class Entity:
     """Where its changes are delivered, below the receiver's URL."""
     sync_personal_data: bool = False
     """Whether columns that say something of a person are delivered too."""
+    is_in_lake: bool = False
+    """Whether it is exported where no model is named."""
     links: tuple[Link, ...] = ()
     linked_in: tuple["Entity", ...] = ()
     """Those whose rows are links of its rows, and go with them."""
@@ -142,6 +146,19 @@ class Entity:
         return next(
             (r for r in self.rules if r.kind == "not_null" and r.columns == (column,)), None
         )
+
+
+@dataclass(frozen=True)
+class StagingModel:
+    """A view that makes rows of a contract out of raw ones."""
+
+    name: str
+    schema: str
+    table: str
+    description: str
+    descriptions: dict[str, str]
+    """Of its columns."""
+    feeds: tuple[Entity, ...]
 
 
 @dataclass(frozen=True)
@@ -207,6 +224,7 @@ class Catalog:
 
     entities: dict[str, Entity]
     source_tables: dict[str, SourceTable]
+    staging: dict[str, StagingModel] = field(default_factory=dict)
 
     @cached_property
     def served(self) -> tuple[Entity, ...]:
@@ -261,7 +279,7 @@ def read_catalog(manifest: Path) -> Catalog:
         _source_table(node) for node in sources.values() if "load" in node["config"]["meta"]
     )
     source_tables = {source.name: source for source in loadable}
-    return Catalog(
+    catalog = Catalog(
         entities={
             name: replace(
                 entity,
@@ -278,7 +296,26 @@ def read_catalog(manifest: Path) -> Catalog:
             for name, entity in entities.items()
         },
         source_tables=source_tables,
+        staging=_staging(curated, entities, nodes),
     )
+    _check(catalog)
+    return catalog
+
+
+def _check(catalog: Catalog) -> None:
+    for table in catalog.source_tables.values():
+        named = table.listing.parent_fields if table.listing else ()
+        for column in table.columns:
+            if column.parent_field and column.parent_field not in named:
+                raise CatalogError(
+                    f"{table.name}: `path` does not name the parent's {column.parent_field}."
+                )
+    apis = [api.name for api in catalog.listed]
+    for name in apis:
+        if apis.count(name) > 1:
+            raise CatalogError(
+                f"{name}: the tables of a source have one `http`, that of the source."
+            )
 
 
 def _parent(source_table: SourceTable) -> str | None:
@@ -318,6 +355,7 @@ def _entity(
         sample=meta.get("api", {}).get("sample"),
         sync_path=meta.get("sync", {}).get("path"),
         sync_personal_data=meta.get("sync", {}).get("pii", False),
+        is_in_lake=meta.get("lake", False),
     )
 
 
@@ -342,7 +380,8 @@ def _column(
         enum=tuple(meta.get("enum", ())),
         examples=tuple(meta.get("examples", ())),
         references=references.get(name),
-        is_personal=meta.get("pii", False),
+        is_personal=bool(meta.get("pii")),
+        is_hashed=meta.get("pii") == "hash",
         **limits,
     )
 
@@ -489,6 +528,8 @@ def _is_mandatory(column: dict[str, Any], node: dict[str, Any]) -> bool:
 
 def _rule(rule: dict[str, Any]) -> Rule:
     kind: RuleKind
+    if rule.get("severity") == "warn" and "where" in rule:
+        raise CatalogError(f"{rule['name']}: a warning that something is unique has no `where`.")
     if "determinant" in rule:
         kind, columns = "dependency", (rule["determinant"], *rule["dependent"])
     elif "unique" in rule:
@@ -530,13 +571,40 @@ def _ancestors(
     return tuple(sorted(found))
 
 
+def _staging(
+    curated: dict[str, dict[str, Any]],
+    entities: dict[str, Entity],
+    nodes: dict[str, dict[str, Any]],
+) -> dict[str, StagingModel]:
+    """The views that curated models are made from at once."""
+    fed: dict[str, list[Entity]] = {}
+    for name, node in curated.items():
+        for parent in node["depends_on"]["nodes"]:
+            if parent in nodes and nodes[parent]["config"]["materialized"] == "view":
+                fed.setdefault(parent, []).append(entities[name])
+    return {
+        nodes[parent]["name"]: StagingModel(
+            name=nodes[parent]["name"],
+            schema=nodes[parent]["schema"],
+            table=nodes[parent]["alias"],
+            description=_sentence(nodes[parent]["description"]),
+            descriptions={
+                name: _sentence(column["description"])
+                for name, column in nodes[parent]["columns"].items()
+            },
+            feeds=tuple(feeds),
+        )
+        for parent, feeds in fed.items()
+    }
+
+
 def _source_table(node: dict[str, Any]) -> SourceTable:
     load = node["config"]["meta"]["load"]
     name = _source_name(node)
     try:
         listing = listing_of(node["config"]["meta"], node["source_name"])
-    except KeyError as error:
-        raise CatalogError(f"{name}: load.http has no {error}.") from None
+    except ValueError as error:
+        raise CatalogError(f"{name}: {error}.") from None
     return SourceTable(
         name=name,
         schema=node["schema"],

@@ -19,6 +19,37 @@ from assay.catalog import Column, Entity
 BEGINNING = ("0", "", None)
 """$2 to $4 of the first read."""
 
+_OVER = "pg_snapshot_xmin(pg_current_snapshot())"
+
+
+class FeedError(Exception):
+    """The feed of changes cannot be followed; the message says why."""
+
+    def __init__(self) -> None:
+        super().__init__("The database was made from a dump: see docs/operations.md.")
+
+
+def bounds_of_changes(entity: Entity) -> str:
+    """How far the feed can be followed now, for who takes all of it at once.
+
+    $1 a transaction, as text, where to go on. Columns: `until`, the one where it ends, which is
+    where to go on next time; `is_known` and `is_whole` as in `page_of_changes`.
+    """
+    return f"""
+        select
+            {_OVER}::text::bigint as until,
+            $1::text::xid8 <= {_OVER} as is_known,
+            {_is_whole(entity)} as is_whole
+    """
+
+
+def changed_keys(entity: Entity, since: int, until: int) -> str:
+    """Keys, as text, of rows that changed from one transaction to before another, each once."""
+    return f"""
+        select distinct key from {_changes(entity)}
+        where transaction_id >= '{since}'::xid8 and transaction_id < '{until}'::xid8
+    """
+
 
 def page_of_changes(entity: Entity, shown: Iterable[Column] | None = None) -> str:
     """Changes of an entity, in the order in which readers may rely on them.
@@ -33,7 +64,7 @@ def page_of_changes(entity: Entity, shown: Iterable[Column] | None = None) -> st
     One statement, so all of it is of one snapshot. `until` is found with the first page and kept
     while there are more: so a reader comes to an end, however much is written meanwhile.
     """
-    changes = sql.Identifier("staging", f"{entity.name}__changes").as_string()
+    changes = _changes(entity)
     table = sql.Identifier(entity.schema, entity.table).as_string()
     columns = ", ".join(sql.Identifier(c.name).as_string() for c in shown or entity.columns)
     key = entity.columns_by_name[entity.key[0]]
@@ -42,9 +73,7 @@ def page_of_changes(entity: Entity, shown: Iterable[Column] | None = None) -> st
     order = 'transaction_id, key collate "C"'
     return f"""
         with bounds as (
-            select
-                pg_snapshot_xmin(pg_current_snapshot()) as over,
-                least($4::text::xid8, pg_snapshot_xmin(pg_current_snapshot())) as until
+            select least($4::text::xid8, {_OVER}) as until
         ),
         page as (
             select *, row_number() over (order by {order}) as place
@@ -80,10 +109,8 @@ def page_of_changes(entity: Entity, shown: Iterable[Column] | None = None) -> st
             coalesce(following.position, json_build_array(bounds.until::text, '', null))::text
                 as next,
             following.position is not null as more,
-            $2::text::xid8 <= bounds.over as is_known,
-            not exists (
-                select from {changes} where transaction_id > pg_snapshot_xmax(pg_current_snapshot())
-            ) as is_whole
+            $2::text::xid8 <= {_OVER} as is_known,
+            {_is_whole(entity)} as is_whole
         from bounds
         left join (
             select json_build_array(transaction_id::text, key, bounds.until::text) as position
@@ -91,4 +118,17 @@ def page_of_changes(entity: Entity, shown: Iterable[Column] | None = None) -> st
             cross join bounds
             where place > $1::integer
         ) as following on true
+    """
+
+
+def _changes(entity: Entity) -> str:
+    return sql.Identifier("staging", f"{entity.name}__changes").as_string()
+
+
+def _is_whole(entity: Entity) -> str:
+    return f"""
+        not exists (
+            select from {_changes(entity)}
+            where transaction_id > pg_snapshot_xmax(pg_current_snapshot())
+        )
     """

@@ -100,6 +100,8 @@ def main() -> None:
         _fail(str(error), FILE_REFUSED)
     except (postgres.PostgresError, psycopg.OperationalError) as error:
         _fail(f"No database: {error}".strip(), TRANSIENT_FAILURE)
+    except ConnectionError as error:
+        _fail(str(error), TRANSIENT_FAILURE)
     except psycopg.Error as error:
         _fail(f"The database refused: {error.diag.message_primary or error}", BUILD_FAILED)
     except UnsafeSettingsError as error:
@@ -121,13 +123,17 @@ def up(
         _check_port(settings)
     url, catalog = _prepare(settings)
     admin, new_password = _first_admin(settings, url)
-    samples = [] if files or not _is_untouched(url) else _samples(settings, catalog)
+    is_untouched = not files and _is_untouched(url)
+    samples = _samples(settings, catalog) if is_untouched else []
     results = _load(url, catalog, files or samples, source, force=False)
-    results += _extract(settings, url, catalog, [], full=False)
-    if samples:
+    try:
+        results += _extract(settings, url, catalog, [], full=False)
+    except LoadError as error:  # another system's fault: what is here is built and served
+        _say(f"{error}")
+    if is_untouched:
         results += _extract_recorded(settings, url, catalog)
     waiting = _build(settings, url)
-    if samples:
+    if is_untouched:
         _write_samples(url, settings, catalog)
     _document(settings, url)
     report.print_results(console, results)
@@ -195,7 +201,7 @@ def enrich() -> None:
 
 
 @app.command()
-def export(
+def exchange(
     model: str,
     file: Annotated[Path, typer.Argument(help="File to write; an older one is replaced.")],
     form: Annotated[str, typer.Option(help="One of those in which the model is exchanged.")],
@@ -236,6 +242,38 @@ def sync(
     report.print_deliveries(console, accounts)
     if any(account.error for account in accounts):
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    models: Annotated[
+        list[str] | None, typer.Argument(help="Curated or staging; else all that are `lake`.")
+    ] = None,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="Write all rows anew, and delete what is left over.")
+    ] = False,
+) -> None:
+    """Bring the lake at LAKE_URL up to date with what has changed."""
+    from lake.export import export as export_models  # noqa: PLC0415  200 ms, 60 MB
+
+    settings = read_settings()
+    check_production(settings)
+    url, catalog = _prepare(settings)
+    secret, _ = environment.secret(settings, "ASSAY_SECRET", settings.assay_secret)
+    with _bar("export", total=None) as advance:
+        accounts = export_models(
+            settings,
+            url,
+            catalog,
+            secret,
+            models or (),
+            compact=compact,
+            advance=lambda model, rows: advance(rows, f"{model}: {rows:,} rows"),
+        )
+    if accounts is None:
+        console.print("Another export is running.")
+        return
+    report.print_exports(console, accounts)
 
 
 @app.command()
@@ -450,10 +488,16 @@ def _extract(
             raise ValueError(f"{name} is no source with an API: {', '.join(apis) or 'none is'}.")
         if access_to(apis[name], settings) is None:
             raise ValueError(f"{name.upper()}_URL is not set: it says where {name} is.")
-    results = []
+    results, errors = [], []
     for name in sources or apis:
         if access := access_to(apis[name], settings):
-            results += _extract_one(url, catalog, apis[name], access, full=full)
+            try:
+                results += _extract_one(url, catalog, apis[name], access, full=full)
+            except LoadError as error:  # the others are read all the same
+                errors.append(error)
+    if errors:
+        report.print_results(console, results)
+        raise errors[0]
     return results
 
 

@@ -3,7 +3,10 @@
 docs/contract.md describes the vocabulary.
 """
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 
@@ -51,23 +54,29 @@ class Listing:
     """An interval, in PostgreSQL's words, by which the next listing begins earlier than this
     ended: for records that were being written, and for clocks that differ."""
 
+    @cached_property
+    def parent_fields(self) -> tuple[str, ...]:
+        """Fields of the parent's record that the path names."""
+        return tuple(re.findall(r"{([^}]*)}", self.path))
+
 
 def listing_of(meta: dict[str, Any], source: str) -> Listing | None:
     """The listing of a source table by its `config.meta`; None for one that files are loaded to.
 
     Raises:
-        KeyError: A mandatory key is missing.
+        ValueError: It cannot be read so; the message says why.
     """
-    http = meta["load"].get("http")
-    if http is None:
+    if "http" not in meta["load"]:
         return None
+    http = meta["load"]["http"] or {}
     page = http.get("page", {})
     modified = http.get("modified", {})
     parent = http.get("for_each")
-    return Listing(
+    key = http.get("key")
+    listing = Listing(
         api=_api(meta.get("http", {}), source),
-        path=http["path"],
-        key=tuple(http["key"]),
+        path=http.get("path", ""),
+        key=tuple(key) if isinstance(key, list) else (),
         for_each=f"{source}.{parent}" if parent else None,
         records=http.get("records", "data"),
         next_token=page.get("next", "pagination.next_token"),
@@ -79,6 +88,25 @@ def listing_of(meta: dict[str, Any], source: str) -> Listing | None:
         modified_field=modified.get("field"),
         overlap=modified.get("overlap", "10 minutes"),
     )
+    for fault in _faults(listing):
+        raise ValueError(f"load.http: {fault}")
+    return listing
+
+
+def _faults(listing: Listing) -> Iterator[str]:
+    names = (*listing.key, *listing.parent_fields, listing.modified_field or "")
+    if not listing.path.startswith("/"):
+        yield "`path` begins with /"
+    if not listing.key:
+        yield "`key` is a list of fields"
+    if bool(listing.parent_fields) != bool(listing.for_each):
+        yield "`path` names fields of a parent, {field}, where `for_each` names its table"
+    if any(re.search(r"[%{}]", name) for name in names):
+        yield "a field with one of % { } cannot be asked for"
+    if (listing.modified_parameter is None) != (listing.modified_field is None):
+        yield "`modified` has a `parameter` and a `field`"
+    if min(listing.api.concurrency, listing.page_size, listing.max_pages) < 1:
+        yield "`concurrency`, `page.size` and `page.max` are at least 1"
 
 
 def _api(meta: dict[str, Any], source: str) -> Api:

@@ -16,6 +16,7 @@ from loader.report import PROPOSED, read_rejected, read_report
 
 if TYPE_CHECKING:
     from assay.scaffold import Draft
+    from lake.export import Account as Export
     from sync.delivery import Account
 
 REJECTED_SHOWN = 20
@@ -28,6 +29,15 @@ def print_deliveries(console: Console, accounts: "list[Account]") -> None:
     for account in accounts:
         counts = (account.delivered, account.waiting, account.dead)
         table.add_row(account.entity, *map(str, counts), escape(account.error or ""))
+    console.print(table)
+
+
+def print_exports(console: Console, accounts: "list[Export]") -> None:
+    table = Table("model", "rows", "of them deletions", "", "lake")
+    for account in accounts:
+        counts = f"{account.rows:,}", f"{account.deletions:,}"
+        how = "all rows" if account.is_whole else "changes"
+        table.add_row(account.model, *counts, how, escape(account.location))
     console.print(table)
 
 

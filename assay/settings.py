@@ -33,11 +33,18 @@ def _check_network(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Netw
     return network
 
 
+def _check_lake(url: str) -> str:
+    if "://" in url and not url.startswith(("s3://", "file:///")):
+        raise ValueError("a lake is at s3://bucket/folder, or in a folder of this machine")
+    return url
+
+
 _Network = Annotated[IPv4Network | IPv6Network, AfterValidator(_check_network)]
 Networks = Annotated[tuple[_Network, ...], NoDecode, BeforeValidator(_split)]
 _Origins = Annotated[
     tuple[Annotated[str, AfterValidator(_check_origin)], ...], NoDecode, BeforeValidator(_split)
 ]
+_LakeUrl = Annotated[str, AfterValidator(_check_lake)]
 _Count = Annotated[int, Field(ge=1)]
 
 UNSAFE_SETTINGS = 78
@@ -126,6 +133,18 @@ class Settings(BaseSettings):
     sync_batch: int = Field(default=500, ge=1, le=10_000)
     """Changes in one request."""
 
+    lake_url: _LakeUrl | None = None
+    """Of the lake's files: `s3://bucket/folder`, or a folder; without it `.assay/lake` of the
+    project."""
+    lake_s3_endpoint: str | None = None
+    """Of a store that speaks S3; without it, Amazon's."""
+    lake_s3_region: str = "us-east-1"
+    """Where its bucket is."""
+    lake_s3_access_key_id: str | None = None
+    """Who writes there; without it, whom the machine's own role or `AWS_...` name."""
+    lake_s3_secret_access_key: SecretStr | None = None
+    """Its secret."""
+
     open_registration: bool = False
     """Whether anybody may make himself a reader."""
 
@@ -133,6 +152,20 @@ class Settings(BaseSettings):
     def keys_file(self) -> Path:
         """Keys that `assay keys rotate` made."""
         return self.project / ".assay" / "keys.json"
+
+    @cached_property
+    def lake_location(self) -> str:
+        """`s3://...` or `file:///...`, with no / at its end.
+
+        Raises:
+            ValueError: Iceberg's locations would end within it.
+        """
+        url = self.lake_url or ".assay/lake"
+        if not url.startswith("s3://"):
+            url = f"file://{(self.project / url.removeprefix('file://')).resolve()}"
+        if set(url) & {"#", "?"}:
+            raise ValueError(f"LAKE_URL: the path of a lake has no # and no ?, as {url} has.")
+        return url.rstrip("/")
 
     @cached_property
     def manifest(self) -> Path:
@@ -182,10 +215,18 @@ def _faults(settings: Settings) -> Iterator[str]:
         yield "ADMIN_PASSWORD is one that everybody knows."
     if settings.open_registration:
         yield "OPEN_REGISTRATION lets anybody read."
-    if settings.sync_url and not settings.sync_url.startswith("https://"):
-        yield "SYNC_URL is not https: its password could be read on the way."
+    yield from _in_the_open(settings)
     if settings.debug.lower() not in ("", "0", "false", "no", "off"):
         yield "DEBUG is on."
+
+
+def _in_the_open(settings: Settings) -> Iterator[str]:
+    for name, url, what in (
+        ("SYNC_URL", settings.sync_url, "its password"),
+        ("LAKE_S3_ENDPOINT", settings.lake_s3_endpoint, "what is written"),
+    ):
+        if url and not url.startswith("https://"):
+            yield f"{name} is not https: {what} could be read on the way."
 
 
 def _is_known(secret: str) -> bool:

@@ -17,6 +17,7 @@ from bench.steps import (
     measure_exports,
     measure_extraction,
     measure_from_nothing,
+    measure_lake,
     measure_peers,
     measure_references,
     measure_uploads,
@@ -40,6 +41,7 @@ dlt      write_disposition="merge" by the feature, else default settings; it doe
 asyncpg  FastAPI and asyncpg by hand: the same SQL, and the same check of the token and its user; it
          puts no error into words
 fastcrud its own router over the same table, with the same check
+lake     the command as typed, start-up included, to a folder
 scaled   peers run {peer_rows:,} rows; their seconds, but those of their start-up, times {factor:g}
 """
 
@@ -67,12 +69,18 @@ def main() -> int:
         steps |= measure_enrichment(project, ENRICHED)
         steps |= measure_uploads(project)
         steps |= measure_exports(project, rows)
+        steps |= measure_lake(project, rows)
         requests = measure_api(project, peer_rows)
         steps |= measure_peers(project, small, peer_rows, factor, arguments.rounds)
         with temporary_project() as fresh:
             steps |= measure_from_nothing(fresh, small, peer_rows)
 
-    ratios = [*compare(steps), *compare_exports(steps), *compare_requests(requests)]
+    ratios = [
+        *compare(steps),
+        *compare_exports(steps),
+        *compare_lake(steps),
+        *compare_requests(requests),
+    ]
     print()
     print_steps(list(steps.values()))
     print()
@@ -143,6 +151,18 @@ def compare_exports(steps: Steps) -> list[Ratio]:
                 at_most=200,
             ),
         )
+    ]
+
+
+def compare_lake(steps: Steps) -> list[Ratio]:
+    changes = steps["lake changes"].best - steps["lake idle"].best
+    return [
+        Ratio("first export to the lake: peak memory, MB", steps["lake first"].peak, at_most=512),
+        Ratio("compaction of the lake: peak memory, MB", steps["lake compact"].peak, at_most=512),
+        Ratio(
+            "1,000 changes to the lake / all rows, start-up aside",
+            changes / (steps["lake first"].best - steps["lake idle"].best),
+        ),
     ]
 
 

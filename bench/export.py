@@ -13,24 +13,12 @@ from pathlib import Path
 
 import httpx
 import psutil
-import psycopg
 
 from bench import generate
 from bench.project import temporary_project
 from bench.upload import serving
 
 FORMATS = ("csv", "ndjson", "parquet")
-_FILL = """
-    insert into curated.metabolites (
-        metabolite_id, feature, identification_level, cas_number, id_inchi, method, sample_value,
-        sample_status, repairs, updated_at, updated_by
-    )
-    select
-        md5('feature ' || n)::uuid, 'feature ' || n, 1 + n %% 5, null,
-        'InChI=1S/C' || n || 'H6O2/c8-7(9)6-4-2-1-3-5-6/h1-5H,(H,8,9)', 'HS-SPME-TOF', n / 1000.0,
-        'measured', '{}', now(), 'bench'
-    from generate_series(1, %s) as n
-"""
 
 
 def main(rows: int) -> None:
@@ -38,9 +26,7 @@ def main(rows: int) -> None:
         first = project.folder / "first.csv"
         generate.write(first, 1)
         with serving(project.folder, first) as client:
-            with psycopg.connect(project.url) as connection:
-                connection.execute("set session_replication_role = replica")
-                connection.execute(_FILL, [rows])
+            project.fill(rows)
             measured = {format_: _measure(client, project.folder, format_) for format_ in FORMATS}
     print(json.dumps(measured))
 

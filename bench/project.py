@@ -20,6 +20,18 @@ _PARTS = ("dbt_project.yml", "profiles.yml", "dbt_project")
 _FOREIGN = ("DATABASE_URL", "PG", "DBT_", "ASSAY_", "DESTINATION__")
 """Begin the names of variables that would lead to another database."""
 
+_FILL = """
+    insert into curated.metabolites (
+        metabolite_id, feature, identification_level, cas_number, id_inchi, method, sample_value,
+        sample_status, repairs, updated_at, updated_by
+    )
+    select
+        md5('feature ' || n)::uuid, 'feature ' || n, 1 + n %% 5, null,
+        'InChI=1S/C' || n || 'H6O2/c8-7(9)6-4-2-1-3-5-6/h1-5H,(H,8,9)', 'HS-SPME-TOF', n / 1000.0,
+        'measured', '{}', now(), 'bench'
+    from generate_series(1, %s) as n
+"""
+
 
 @dataclass(frozen=True)
 class Project:
@@ -46,6 +58,12 @@ class Project:
     def new_database(self, name: str) -> str:
         self._administer(f"create database {name}")
         return replace(self.address, database=name).url
+
+    def fill(self, rows: int) -> None:
+        """Put rows into the curated table, without load, build and constraints."""
+        with psycopg.connect(self.url) as connection:
+            connection.execute("set session_replication_role = replica")
+            connection.execute(_FILL, [rows])
 
     def keep_as_template(self) -> None:
         """What the database holds now is what `reset` gives from then on."""

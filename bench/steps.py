@@ -28,6 +28,12 @@ _REQUESTS = {
 }
 _ONE = ("--select", "+metabolites")
 """Of the datasets: the peers have no other."""
+_EXPORTS = {
+    "first": "the first one",
+    "idle": "nothing changed",
+    "changes": "1,000 changes",
+    "compact": "compaction",
+}
 _FEW, _FEW_ROUNDS = 1_000, 5
 _NO_START_UP = "load_file() and dbt's execution_time of the model"
 _LONG_ROUNDS = 2
@@ -192,6 +198,22 @@ def measure_exports(project: Project, rows: int) -> Steps:
         steps[f"export {name}"] = Step(f"export as {name}", [seconds], [megabytes], note)
         steps[f"export {name} first"] = Step("  its first byte", [first])
     return steps
+
+
+def measure_lake(project: Project, rows: int) -> Steps:
+    """Exports of so many rows to a lake in a folder, in a project of its own."""
+    say("lake")
+    run = project.python("bench.lake", str(rows))
+    measured: dict[str, tuple[float, float, int]] = json.loads(run.output.splitlines()[-1])
+    return {
+        f"lake {name}": Step(
+            f"assay export: {_EXPORTS[name]}",
+            [seconds],
+            [megabytes],
+            f"{size / 1e6:.1f} MB of files",
+        )
+        for name, (seconds, megabytes, size) in measured.items()
+    }
 
 
 def load_few(project: Project, rows: int) -> list[float]:

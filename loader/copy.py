@@ -169,6 +169,11 @@ def _load(conninfo: str, request: _Request) -> LoadResult:
         request.stamp = _stamp(request.path)
         request.size_bytes = request.stamp[0]
     with open_document(request.path, request.file_name) as document:
+        if request.source_table.listing:
+            raise LoadError(
+                f"the records of {request.source_table.name} come from an API",
+                remedy="run `assay extract`",
+            )
         if document.format not in request.source_table.formats:
             raise LoadError(
                 f"{request.source_table.name} takes no {document.format} files",

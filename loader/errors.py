@@ -42,3 +42,7 @@ class LoadError(Exception):
 
 class UnavailableError(LoadError):
     """What was to be loaded cannot be reached; another time it may be."""
+
+
+class ListingError(LoadError):
+    """What a listing of an API says cannot be all that there is: it has to be read anew."""

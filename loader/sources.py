@@ -21,7 +21,8 @@ def find_source(catalog: Catalog, path: Path, explicit_name: str | None = None) 
     """
     if explicit_name is not None:
         return _named(catalog, explicit_name)
-    return fitting_source(catalog.source_tables.values(), path)
+    takes_files = [table for table in catalog.source_tables.values() if table.formats]
+    return fitting_source(takes_files, path)
 
 
 def fitting_source(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from psycopg import Connection, sql
 
-from assay.catalog import Catalog, SourceTable
+from assay.catalog import Catalog, SourceColumn, SourceTable
 
 _LOCK = "select pg_advisory_xact_lock(hashtextextended('raw tables', 0))"
 
@@ -42,6 +42,13 @@ with (pages_per_range = 32, autosummarize = on);
 _RECORD = ",\n    _page bigint,\n    _parent jsonb,\n    _record jsonb"
 _FIELD = "{column} text generated always as ({record} #>> {path}) virtual"
 _ADD = "alter table {table} add column if not exists {column}"
+_MEND = "alter table {table} alter column {column} set expression as ({record} #>> {path})"
+_EXPRESSIONS = """
+select attname, pg_get_expr(adbin, adrelid)
+from pg_attrdef
+inner join pg_attribute on attrelid = adrelid and attnum = adnum
+where adrelid = to_regclass(%s) and attgenerated <> ''
+"""
 
 
 def table_of(source_table: SourceTable) -> sql.Identifier:
@@ -72,6 +79,7 @@ def _create(connection: Connection, source_table: SourceTable) -> None:
         for name, definition in _columns(source_table):
             if name not in found:
                 connection.execute(sql.SQL(_ADD).format(table=table, column=definition))
+        _mend_fields(connection, source_table, found)
         return
     sequence = sequence_of(source_table)
     connection.execute(
@@ -92,12 +100,27 @@ def _columns(source_table: SourceTable) -> Iterator[tuple[str, sql.Composed]]:
         if source_table.listing is None:
             yield column.name, sql.SQL("{} text").format(name)
             continue
-        field = column.parent_field or column.header
-        yield (
-            column.name,
-            sql.SQL(_FIELD).format(
-                column=name,
-                record=sql.Identifier("_parent" if column.parent_field else "_record"),
-                path=sql.Literal(field.split(".")),
-            ),
-        )
+        yield column.name, sql.SQL(_FIELD).format(column=name, **_field(column))
+
+
+def _field(column: SourceColumn) -> dict[str, sql.Composable]:
+    """Where the text of a column is in a record, or in its parent's."""
+    path = (column.parent_field or column.header).split(".")
+    record = sql.Identifier("_parent" if column.parent_field else "_record")
+    return {"record": record, "path": sql.Literal(path)}
+
+
+def _mend_fields(connection: Connection, source_table: SourceTable, found: set[str]) -> None:
+    """Columns of records are computed as the YAML says today."""
+    table = table_of(source_table)
+    expressions: dict[str, str] = dict(
+        connection.execute(_EXPRESSIONS, [table.as_string()]).fetchall()
+    )
+    for column in source_table.columns:
+        if source_table.listing is None or column.name not in found:
+            continue
+        parts = _field(column)
+        said = sql.SQL("({record} #>> {path}::text[])").format(**parts).as_string(connection)
+        if expressions.get(column.name, "").replace('"', "") != said.replace('"', ""):
+            name = sql.Identifier(column.name)
+            connection.execute(sql.SQL(_MEND).format(table=table, column=name, **parts))

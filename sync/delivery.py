@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import psycopg
 
 from assay.catalog import Catalog, Entity
+from assay.changes import FeedError
 from assay.settings import Settings
-from sync.outbox import Change, FeedError, Outbox
+from sync.outbox import Change, Outbox
 from sync.receiver import Away, Failing, Receiver, Refused
 
 TRIES = 4

@@ -17,7 +17,7 @@ from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.rows import dict_row
 
 from assay.catalog import Entity
-from assay.changes import BEGINNING, page_of_changes
+from assay.changes import BEGINNING, FeedError, page_of_changes
 
 _POSITION = "select position from journal.deliveries where entity = %s for update"
 _FIRST_POSITION = """
@@ -130,10 +130,6 @@ from (
 """The state of deliveries, as JSON: $1 entities."""
 
 
-class FeedError(Exception):
-    """The feed of changes cannot be followed; the message says why."""
-
-
 @dataclass(frozen=True)
 class Change:
     """A row as it was when its change was taken, or that it is gone."""
@@ -174,7 +170,7 @@ class Outbox:
             if not page["is_known"]:  # restored from a dump: all rows are news
                 page = await self._read(limit, BEGINNING)
             if not page["is_whole"]:
-                raise FeedError("The database was made from a dump: see docs/operations.md.")
+                raise FeedError
             await self._connection.execute(_PUT, [name, page["items"]])
             await self._connection.execute(_MOVE_ON, [page["next"], name])
             return len(json.loads(page["items"]))

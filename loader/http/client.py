@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -13,23 +13,26 @@ import httpx
 import stamina
 
 from assay.listings import Listing
-from loader.errors import LoadError, UnavailableError
+from loader.errors import ListingError, LoadError, UnavailableError
 from loader.http.access import Access
-from loader.http.pages import Page, PageError, read_page
+from loader.http.pages import Page, PageError, read_bearer, read_page
 
 ATTEMPTS = 10
 """Of a request while the API is away, busy or failing: over half a minute and more."""
 ATTEMPTS_WITH_TOKEN = 3
-"""Of a page that is answered 5xx: its token may be one that the API no longer knows."""
-MAX_PAGE = 64 << 20
+"""Of a page that is answered 500: its token may be one that the API no longer knows."""
+MAX_PAGE = 16 << 20
 """Bytes of an answer."""
 _LONGEST_WAIT = 300.0
 """Seconds that an API may ask to wait for."""
 
-_UNAUTHORIZED, _SERVER_ERROR = 401, 500
+_UNAUTHORIZED, _FAILED = 401, 500
 _GONE = (404, 410)
 _BUSY = (408, 425, 429)
-
+_WRONG_PASSWORD = (400, 401, 403)
+_MISTAKES = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)
+"""Of whoever set the URL."""
+_log = logging.getLogger("assay.extract")
 # A warning for each try would run through the progress bar.
 logging.getLogger("stamina").setLevel(logging.ERROR)
 
@@ -64,6 +67,8 @@ class Client:
         self._idle: list[httpx.AsyncClient] = []
         self.requests = 0
         self.bytes = 0
+        self.largest = 0
+        """Bytes of the largest answer."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -104,52 +109,72 @@ class Client:
             StaleTokenError: The listing has to begin again.
             GoneError: There is no such listing.
             UnavailableError: The API did not answer, or failed, however often it was asked.
-            LoadError: It refuses, or its answer is none.
+            ListingError: Its answer is no page.
+            LoadError: It refuses.
         """
         parameters = _parameters(listing, token, modified_after)
         patience = _Patience(is_token=token is not None)
         try:
             async for attempt in stamina.retry_context(patience, attempts=ATTEMPTS, timeout=None):
                 with attempt:
-                    text = await self._get(path, parameters, is_token=token is not None)
+                    text = await self._get(path, parameters, listing, is_token=token is not None)
                     return read_page(text, listing.records, listing.next_token)
         except PageError as error:
-            raise LoadError(
-                str(error), remedy="compare `load.http` with the API's documentation", file=path
+            raise ListingError(
+                str(error),
+                remedy="compare `load.http` with the API's documentation",
+                file=listing.path,
             ) from None
-        except (_AskAgainError, httpx.TransportError) as error:
+        except _MISTAKES as error:
+            name = self._access.name.upper()
+            raise LoadError(f"{name}_URL is none that can be asked ({error})") from None
+        except (_AskAgainError, httpx.RequestError) as error:
             if patience.is_over:
                 raise StaleTokenError from None
             raise UnavailableError(
                 f"{self._access.name} cannot be read ({error or type(error).__name__})",
                 remedy="run it again: it goes on where it stopped",
-                file=path,
+                file=listing.path,
             ) from None
         raise AssertionError
 
-    async def _get(self, path: str, parameters: dict[str, str], *, is_token: bool) -> str:
+    async def _get(
+        self, path: str, parameters: Mapping[str, str], listing: Listing, *, is_token: bool
+    ) -> str:
         bearer = self._bearer or await self._log_in("")
         status, body = await self._ask(path, parameters, bearer)
         if status == _UNAUTHORIZED:
             status, body = await self._ask(path, parameters, await self._log_in(bearer))
         if httpx.codes.is_success(status):
-            try:
-                return body.decode()
-            except UnicodeDecodeError:
-                raise PageError("the answer is not UTF-8") from None
-        if is_token:
+            return _text(body)
+        if is_token and status != _UNAUTHORIZED:
             raise StaleTokenError
         if status in _GONE:
             raise GoneError
-        said = body[:200].decode(errors="replace")
+        # It may name people, and all readers see why loads failed.
+        _log.warning("%s answered %d: %r", self._access.name, status, body[:500])
         raise LoadError(
-            f"{self._access.name} answered {status}: {said}",
+            f"{self._access.name} answered {status}",
             remedy="look at `load.http` and at the account's rights",
-            file=path,
+            file=listing.path,
         )
 
-    async def _ask(self, path: str, parameters: dict[str, str], bearer: str) -> tuple[int, bytes]:
+    async def _ask(
+        self, path: str, parameters: Mapping[str, str], bearer: str
+    ) -> tuple[int, bytes]:
         headers = {"Authorization": f"Bearer {bearer}"} if bearer else {}
+        return await self._send("GET", path, parameters=parameters, headers=headers)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        parameters: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        """Status and body of an answer within the limits of time and size."""
         body = bytearray()
         self.requests += 1
         # The client's own limits are of each read: this is of the whole.
@@ -157,21 +182,25 @@ class Client:
             with self._client() as client:
                 async with (
                     asyncio.timeout(self._seconds),
-                    client.stream("GET", path, params=parameters, headers=headers) as response,
+                    client.stream(
+                        method, path, params=parameters, headers=headers, data=form
+                    ) as response,
                 ):
                     async for chunk in response.aiter_bytes():
                         body += chunk
                         if len(body) > MAX_PAGE:
                             raise LoadError(
-                                f"a page has more than {MAX_PAGE >> 20} MiB",
+                                f"an answer has more than {MAX_PAGE >> 20} MiB",
                                 remedy="ask for fewer records, `page.size`",
-                                file=path,
                             )
         except TimeoutError:
             raise httpx.ReadTimeout(f"no answer within {self._seconds:g} seconds") from None
         self.bytes += len(body)
-        _judge(response)
-        return response.status_code, bytes(body)
+        self.largest = max(self.largest, len(body))
+        status = response.status_code
+        if status >= _FAILED or status in _BUSY:
+            raise _AskAgainError(status, _seconds(response.headers.get("Retry-After")))
+        return status, bytes(body)
 
     async def _log_in(self, refused: str) -> str:
         """A token that is another than the refused one; one login serves all that wait for it."""
@@ -183,25 +212,32 @@ class Client:
             return self._bearer
 
     async def _new_bearer(self, path: str) -> str:
-        self.requests += 1
         form = {
             "grant_type": "password",
             "username": self._access.username,
             "password": self._access.password,
         }
-        with self._client() as client:
-            response = await client.post(path, data=form)
-        _judge(response)
-        if response.is_success:
+        status, body = await self._send("POST", path, form=form)
+        if httpx.codes.is_success(status):
             try:
-                return str(response.json()["access_token"])
-            except (ValueError, KeyError, TypeError):
-                raise PageError("the login was answered without an access_token") from None
-        name = self._access.name.upper()
+                return read_bearer(_text(body))
+            except PageError as error:
+                raise LoadError(str(error), remedy="check `login`", file=path) from None
+        name = self._access.name
+        is_known = status in _WRONG_PASSWORD
         raise LoadError(
-            f"{self._access.name} refuses the login ({response.status_code})",
-            remedy=f"check {name}_USERNAME and {name}_PASSWORD",
+            f"{name} refuses the login ({status})",
+            remedy=f"check {name.upper()}_USERNAME and {name.upper()}_PASSWORD"
+            if is_known
+            else f"check `login` and {name.upper()}_URL",
         )
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise PageError("the answer is not UTF-8") from None
 
 
 class _Patience:
@@ -217,12 +253,14 @@ class _Patience:
 
     def __call__(self, error: Exception) -> bool | float:
         if isinstance(error, _AskAgainError):
-            self._failures += error.status >= _SERVER_ERROR
+            self._failures += error.status == _FAILED
             if self.is_over:
                 return False
             if error.seconds is not None:
                 return error.seconds if error.seconds <= _LONGEST_WAIT else False
-        return isinstance(error, _AskAgainError | PageError | httpx.TransportError)
+        return not isinstance(error, _MISTAKES) and isinstance(
+            error, _AskAgainError | PageError | httpx.RequestError
+        )
 
 
 def _parameters(listing: Listing, token: str | None, modified_after: str | None) -> dict[str, str]:
@@ -236,20 +274,15 @@ def _parameters(listing: Listing, token: str | None, modified_after: str | None)
     return parameters
 
 
-def _judge(response: httpx.Response) -> None:
-    """Raises `_AskAgainError` for an answer that another try may be better than."""
-    if response.status_code >= _SERVER_ERROR or response.status_code in _BUSY:
-        raise _AskAgainError(response.status_code, _seconds(response.headers.get("Retry-After")))
-
-
 def _seconds(retry_after: str | None) -> float | None:
     """Either form of RFC 9110, 10.2.3."""
     if retry_after is None:
         return None
-    if retry_after.isdigit():
+    if retry_after.isascii() and retry_after.isdecimal():
         return float(retry_after)
     try:
         moment = parsedate_to_datetime(retry_after)
     except ValueError:
         return None
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return max((moment - datetime.now(UTC)).total_seconds(), 0.0)

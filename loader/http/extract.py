@@ -7,7 +7,7 @@ refer to.
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from urllib.parse import quote
 
@@ -16,7 +16,7 @@ from psycopg import AsyncConnection
 
 from assay.catalog import SourceTable
 from assay.listings import Api
-from loader.errors import LoadError, UnavailableError
+from loader.errors import ListingError, LoadError
 from loader.http import walks
 from loader.http.access import Access
 from loader.http.client import Client, GoneError, StaleTokenError
@@ -24,7 +24,6 @@ from loader.http.recording import record
 from loader.http.walks import Reading, Walk
 from loader.loads import RECORD_FAILURE, LoadResult
 
-_Turn = tuple[Reading, Sequence[str]]
 Progress = Callable[[str, int, int], None]
 """Called with the source table, the requests sent and the records read so far."""
 
@@ -32,7 +31,9 @@ MAX_RESTARTS = 10
 """Of a listing whose token the API no longer knows, or gives again."""
 _BATCH = 2000
 """Records that are written in one transaction, about."""
-_TURN = "select pg_try_advisory_lock(hashtextextended('extract ' || %s, 0))"
+_BUDGET = 24 << 20
+"""Bytes of pages in memory; taken apart, and with what reads them, they are three times that."""
+_ONE_AT_A_TIME = "select pg_try_advisory_lock(hashtextextended('extract ' || %s, 0))"
 
 
 async def extract(  # noqa: PLR0913  # a request has these parts
@@ -47,8 +48,7 @@ async def extract(  # noqa: PLR0913  # a request has these parts
 ) -> list[LoadResult] | None:
     """Read what an API has; None where another process is at it.
 
-    An extraction that was stopped goes on where it was. One that was refused leaves a row in
-    `raw.loads` that says why, and begins anew.
+    An extraction that was stopped goes on where it was; a row in `raw.loads` says why it was.
 
     Args:
         conninfo: Connection string or URL of the database.
@@ -60,15 +60,16 @@ async def extract(  # noqa: PLR0913  # a request has these parts
         progress: Told how far it is.
 
     Raises:
-        UnavailableError: The API is away; what was read is kept for the next time.
-        LoadError: The API refuses, or its listings have no end.
+        ListingError: A listing has no end, or is none; the next extraction begins anew.
+        UnavailableError: The API is away.
+        LoadError: The API refuses.
         psycopg.Error: The database failed.
     """
     # `_record #>> ...` is compared with moments of UTC
     connection = await AsyncConnection.connect(conninfo, autocommit=True, options="-c TimeZone=UTC")
     client = Client(access, api.timeout_seconds)
     async with connection, client:
-        turn = await (await connection.execute(_TURN, [api.name])).fetchone()
+        turn = await (await connection.execute(_ONE_AT_A_TIME, [api.name])).fetchone()
         if not turn or not turn[0]:
             return None
         done: dict[str, Walk] = {}
@@ -76,16 +77,53 @@ async def extract(  # noqa: PLR0913  # a request has these parts
             if table.listing is None:
                 raise TypeError(table.name)
             parents = done.get(table.listing.for_each or "")
-            walk = await walks.begin(connection, table, table.listing, parents, full=full)
+            origin = f"{access.url.rstrip('/')}{table.listing.path}"
+            walk = await walks.begin(connection, table, table.listing, origin, parents, full=full)
             done[table.name] = walk
-            if not walk.is_whole:
-                extraction = Extraction(connection, client, walk, progress)
-                try:
-                    await extraction.run(api.concurrency)
-                except LoadError as error:
-                    await _note_failure(connection, walk, error, loaded_by)
-                    raise
+            if walk.is_whole:
+                continue
+            extraction = Extraction(connection, client, walk, progress)
+            try:
+                await extraction.run(api.concurrency)
+            except LoadError as error:
+                if isinstance(error, ListingError):
+                    for each in done.values():
+                        await walks.forget(connection, each.source_table, each.load_id)
+                await _note_failure(connection, walk, error, loaded_by)
+                raise
         return await record(connection, list(done.values()), loaded_by)
+
+
+@dataclass(frozen=True)
+class _Turn:
+    """How far a listing was read, the records of its last page, and the budget they take."""
+
+    reading: Reading
+    records: Sequence[str]
+    taken: int
+
+
+class Budget:
+    """Bytes of pages that may be in memory at once."""
+
+    def __init__(self, size: int) -> None:
+        self._size = self._free = self._expected = size
+        self._given_back = asyncio.Condition()
+
+    async def take(self) -> int:
+        """As much as the largest page so far; all of it for the first."""
+        async with self._given_back:
+            await self._given_back.wait_for(lambda: self._free >= self._expected)
+            self._free -= self._expected
+            return self._expected
+
+    async def give(self, taken: int) -> None:
+        async with self._given_back:
+            self._free += taken
+            self._given_back.notify_all()
+
+    def learn(self, largest: int) -> None:
+        self._expected = min(max(largest, 1), self._size)
 
 
 class Extraction:
@@ -102,19 +140,24 @@ class Extraction:
         self._progress = progress
         self._listings: list[Reading] = []
         self._last_listing = 0
-        self._read: asyncio.Queue[_Turn | None] = asyncio.Queue(64)
+        self._read: asyncio.Queue[_Turn | None] = asyncio.Queue()
+        self._budget = Budget(_BUDGET)
+        self._failure: Exception | None = None
 
     async def run(self, concurrency: int) -> None:
-        """Read all listings that are not whole."""
+        """Read all listings that are not whole; what was read is written, whatever happens."""
+        writer = asyncio.create_task(self._write_all())
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._write_all())
-                async with asyncio.TaskGroup() as readers:
-                    for _ in range(concurrency):
-                        readers.create_task(self._read_listings())
-                await self._read.put(None)
+            async with asyncio.TaskGroup() as readers:
+                for _ in range(concurrency):
+                    readers.create_task(self._read_listings())
         except BaseExceptionGroup as errors:
             raise _first(errors) from None
+        finally:
+            self._read.put_nowait(None)
+            await writer
+        if self._failure:
+            raise self._failure
         await walks.finish(self._connection, self._walk)
 
     async def _next_listing(self) -> Reading | None:
@@ -126,7 +169,7 @@ class Extraction:
             return self._listings.pop() if self._listings else None
 
     async def _read_listings(self) -> None:
-        while reading := await self._next_listing():
+        while self._failure is None and (reading := await self._next_listing()):
             await self._read_listing(reading)
 
     async def _read_listing(self, reading: Reading) -> None:
@@ -134,29 +177,38 @@ class Extraction:
         fields = {name: quote(value, safe="") for name, value in (reading.parent or {}).items()}
         path = listing.path.format_map(fields)
         seen = {reading.token}
-        restarts = 0
-        while not reading.is_whole:
+        restarts = furthest = 0
+        while not reading.is_whole and self._failure is None:
+            taken = await self._budget.take()
+            records: Sequence[str] = ()
             try:
                 reading, records = await self._next_page(path, reading, seen)
             except StaleTokenError:
                 restarts += 1
                 if restarts > MAX_RESTARTS:
-                    raise LoadError(
+                    raise ListingError(
                         "the token of a page is refused, or leads back to pages before it",
                         remedy="ask whoever runs the API",
-                        file=path,
+                        file=listing.path,
                     ) from None
-                reading, records, seen = Reading(reading.number, reading.parent), (), {None}
+                reading, seen = Reading(reading.number, reading.parent), {None}
+            except BaseException:
+                await self._budget.give(taken)
+                raise
             if reading.pages > listing.max_pages:
-                raise LoadError(
+                raise ListingError(
                     f"the listing has more than {listing.max_pages} pages",
                     remedy="if it is that long, allow more by `page.max`",
-                    file=path,
+                    file=listing.path,
                 )
+            if reading.pages > furthest:
+                furthest, restarts = reading.pages, 0
             seen.add(reading.token)
-            await self._read.put((reading, records))
+            self._read.put_nowait(_Turn(reading, records, taken))
 
-    async def _next_page(self, path: str, reading: Reading, seen: Collection[str | None]) -> _Turn:
+    async def _next_page(
+        self, path: str, reading: Reading, seen: Collection[str | None]
+    ) -> tuple[Reading, Sequence[str]]:
         walk = self._walk
         try:
             page = await self._client.page(path, walk.listing, reading.token, walk.modified_after)
@@ -166,6 +218,7 @@ class Extraction:
                     "the API has nothing there", remedy="check `load.http.path`", file=path
                 ) from None
             return replace(reading, is_whole=True, is_gone=True), ()
+        self._budget.learn(self._client.largest)
         is_last = page.next_token is None
         if not is_last and page.next_token in seen:
             raise StaleTokenError
@@ -173,22 +226,34 @@ class Extraction:
         return replace(reading, token=page.next_token, pages=pages, is_whole=is_last), page.records
 
     async def _write_all(self) -> None:
+        """Until the readers are done; also what others had read when one of them failed."""
         size = self._client.bytes
-        while (turn := await self._read.get()) is not None:
-            turns = [turn]
-            is_end = False
-            while not self._read.empty() and sum(len(r) for _, r in turns) < _BATCH:
-                following = self._read.get_nowait()
-                if following is None:
-                    is_end = True
-                    break
-                turns.append(following)
+        is_end = False
+        while not is_end:
+            turns = [await self._read.get()]
+            while turns[-1] and not self._read.empty() and _records(turns) < _BATCH:
+                turns.append(self._read.get_nowait())
+            is_end = turns[-1] is None
             read, size = self._client.bytes - size, self._client.bytes
-            async with self._database:
-                await walks.write(self._connection, self._walk, turns, read)
+            written = [turn for turn in turns if turn]
+            try:
+                if written and self._failure is None:
+                    async with self._database:
+                        await walks.write(
+                            self._connection,
+                            self._walk,
+                            [(turn.reading, turn.records) for turn in written],
+                            read,
+                        )
+            except Exception as error:  # noqa: BLE001 - raised by `run`, when the readers know
+                self._failure = error
+            for turn in written:
+                await self._budget.give(turn.taken)
             self._progress(self._walk.source_table.name, self._client.requests, self._walk.rows)
-            if is_end:
-                return
+
+
+def _records(turns: Sequence[_Turn | None]) -> int:
+    return sum(len(turn.records) for turn in turns if turn)
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
@@ -203,16 +268,14 @@ async def _note_failure(
     connection: walks.Connection, walk: Walk, error: LoadError, loaded_by: str
 ) -> None:
     """Best effort: the error itself goes on, whatever becomes of its record."""
+    failure = {
+        "source_table": walk.source_table.name,
+        "file_name": walk.file_name,
+        "sha256": None,
+        "size_bytes": None,
+        "error": str(error).replace("\0", ""),
+        "loaded_by": loaded_by,
+        "started_at": datetime.now(UTC),
+    }
     with suppress(psycopg.Error):
-        if not isinstance(error, UnavailableError):
-            await walks.forget(connection, walk.source_table, walk.load_id)
-        failure = {
-            "source_table": walk.source_table.name,
-            "file_name": walk.file_name,
-            "sha256": None,
-            "size_bytes": None,
-            "error": str(error).replace("\0", ""),
-            "loaded_by": loaded_by,
-            "started_at": datetime.now(UTC),
-        }
         await connection.execute(RECORD_FAILURE, failure)

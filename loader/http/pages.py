@@ -13,7 +13,10 @@ def _refuse(constant: str) -> None:
     raise ValueError(constant)
 
 
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
+# Numbers are not computed: a record may have one with more digits than Python takes.
+_DECODER = json.JSONDecoder(parse_constant=_refuse, parse_int=str, parse_float=str)
+# RFC 6750, 2.1
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 
 class PageError(Exception):
@@ -49,6 +52,21 @@ def read_page(text: str, records: str | None, next_token: str | None) -> Page:
         raise PageError(f"the answer has no {records!r}")
     is_last = next_token is None or records is None
     return Page(tuple(found), None if is_last else _token(rest, next_token or ""))
+
+
+def read_bearer(text: str) -> str:
+    """The token in the answer to a login.
+
+    Raises:
+        PageError: It has none.
+    """
+    try:
+        token = json.loads(text)["access_token"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        token = None
+    if not isinstance(token, str) or not _BEARER.fullmatch(token):
+        raise PageError("the login was answered without an access_token that can be used")
+    return token
 
 
 def _read(text: str, records: str | None) -> tuple[list[str] | None, dict[str, Any]]:

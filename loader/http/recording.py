@@ -7,18 +7,18 @@ from psycopg.types.json import Jsonb
 from loader.http.walks import FORGET_ROWS, Connection, Walk, one, statement_for
 from loader.loads import CLOCK, LOCK, RECORD, LoadResult
 
-# The same records as those of the table's last load are no news.
+# The same records as those of the table's last load are no news. A sum, so that no memory is needed
+# for their order.
 _DIGEST = """
 select
     count(*),
     count(*) filter (where _malformed is not null),
-    encode(sha256(coalesce(string_agg(hash, ''::bytea order by hash), '')), 'hex')
+    encode(sha256(convert_to(concat_ws(
+        ' ', count(*), sum(hashtextextended(record, 0)), sum(hashtextextended(record, 1))
+    ), 'UTF8')), 'hex')
 from (
     select
-        _malformed,
-        sha256(convert_to(
-            concat_ws(chr(31), _parent, coalesce(_record::text, _malformed)), 'UTF8'
-        )) as hash
+        _malformed, concat_ws(chr(31), _parent, coalesce(_record::text, _malformed)) as record
     from {table}
     where _load_id = %s
 ) as records
@@ -28,10 +28,13 @@ select load_id, sha256 from raw.loads where source_table = %s and state = 'loade
 order by clock desc limit 1
 """
 _WALK = """
-select size_bytes, started_at, extract(epoch from clock_timestamp() - started_at)::float
+select
+    size_bytes,
+    started_at,
+    extract(epoch from clock_timestamp() - started_at)::float,
+    (select count(*) from raw.listings where listings.load_id = walks.load_id and is_gone)
 from raw.walks where load_id = %s
 """
-_GONE = "select count(*) from raw.listings where load_id = %s and is_gone"
 _RECORDED = "update raw.walks set state = 'recorded' where load_id = %s"
 _NO_LISTINGS = "delete from raw.listings where load_id = %s"
 
@@ -41,14 +44,22 @@ async def record(connection: Connection, walks: Sequence[Walk], loaded_by: str) 
     async with connection.transaction():
         for walk in sorted(walks, key=lambda walk: walk.source_table.name):
             await connection.execute(LOCK, [walk.source_table.name])
-        return [await _record(connection, walk, loaded_by) for walk in walks]
+        recorded = [await _prepare(connection, walk, loaded_by) for walk in walks]
+        # all that takes time is done: loads of all tables wait for this lock
+        await connection.execute(LOCK, [CLOCK])
+        for _, load in recorded:
+            if load:
+                await connection.execute(RECORD, load)
+        return [result for result, _ in recorded]
 
 
-async def _record(connection: Connection, walk: Walk, loaded_by: str) -> LoadResult:
-    table = walk.source_table
+async def _prepare(
+    connection: Connection, walk: Walk, loaded_by: str
+) -> tuple[LoadResult, dict[str, object] | None]:
+    """What becomes of a walk, and its row of `raw.loads` if it has news."""
+    table, name = walk.source_table, walk.file_name
     rows, malformed, digest = await one(connection, statement_for(table, _DIGEST), [walk.load_id])
-    size, started_at, seconds = await one(connection, _WALK, [walk.load_id])
-    (gone,) = await one(connection, _GONE, [walk.load_id])
+    size, started_at, seconds, gone = await one(connection, _WALK, [walk.load_id])
     notes = {"malformed_rows": malformed, "gone_parents": gone}
     notes = {name: count for name, count in notes.items() if count}
     last = await (await connection.execute(_LAST_LOAD, [table.name])).fetchone()
@@ -56,22 +67,17 @@ async def _record(connection: Connection, walk: Walk, loaded_by: str) -> LoadRes
     await connection.execute(_NO_LISTINGS, [walk.load_id])
     if last and (not rows or last[1] == digest):
         await connection.execute(statement_for(table, FORGET_ROWS), [walk.load_id])
-        name = walk.file_name
-        return LoadResult(last[0], table.name, name, "already loaded", rows, notes, seconds)
-    await connection.execute(LOCK, [CLOCK])
-    await connection.execute(
-        RECORD,
-        {
-            "load_id": walk.load_id,
-            "source_table": table.name,
-            "file_name": walk.file_name,
-            "sha256": digest,
-            "size_bytes": size,
-            "row_count": rows,
-            "state": "loaded",
-            "notes": Jsonb(notes),
-            "loaded_by": loaded_by,
-            "started_at": started_at,
-        },
-    )
-    return LoadResult(walk.load_id, table.name, walk.file_name, "loaded", rows, notes, seconds)
+        return LoadResult(last[0], table.name, name, "already loaded", rows, notes, seconds), None
+    load = {
+        "load_id": walk.load_id,
+        "source_table": table.name,
+        "file_name": name,
+        "sha256": digest,
+        "size_bytes": size,
+        "row_count": rows,
+        "state": "loaded",
+        "notes": Jsonb(notes),
+        "loaded_by": loaded_by,
+        "started_at": started_at,
+    }
+    return LoadResult(walk.load_id, table.name, name, "loaded", rows, notes, seconds), load

@@ -5,7 +5,6 @@ it is recorded; a walk that was stopped goes on from there.
 """
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
@@ -16,6 +15,7 @@ from psycopg.types.json import Jsonb
 
 from assay.catalog import SourceTable
 from assay.listings import Listing
+from loader.errors import ListingError
 from loader.loads import START
 from loader.tables import table_of
 
@@ -23,18 +23,22 @@ Connection = AsyncConnection[tuple[Any, ...]]
 _Row = tuple[int, int, int, str | None, str]
 
 _OPEN = """
-select load_id, modified_after, state from raw.walks
+select load_id, modified_after, state, origin = %s and parents is not distinct from %s
+from raw.walks
 where source_table = %s and state <> 'recorded'
 """
-_BEGIN = "insert into raw.walks (load_id, source_table, modified_after) values (%s, %s, %s)"
+_BEGIN = """
+insert into raw.walks (load_id, source_table, origin, parents, modified_after)
+values (%s, %s, %s, %s, %s)
+"""
 _MODIFIED_AFTER = """
 select to_char(modified_until::timestamp - %s::interval, 'YYYY-MM-DD"T"HH24:MI:SS.US')
 from raw.walks
-where source_table = %s and state = 'recorded' and modified_until is not null
+where source_table = %s and origin = %s and state = 'recorded' and modified_until is not null
 order by load_id desc limit 1
 """
 _ONE_LISTING = "insert into raw.listings (load_id, listing) values (%s, 1)"
-# Those of the parents that were listed just now; of all parents that are known, the first time.
+# Those of the parents that were listed just now; of all that are known from there, the first time.
 _LISTINGS = """
 insert into raw.listings (load_id, listing, parent)
 select %s, row_number() over (), parent
@@ -43,8 +47,14 @@ from (
     from {parents}
     where {given} and (
         _load_id = %s
-        or not exists (select from raw.walks where source_table = %s and state = 'recorded')
-        and _load_id in (select load_id from raw.loads where state = 'loaded')
+        or not exists (
+            select from raw.walks where source_table = %s and origin = %s and state = 'recorded'
+        )
+        and _load_id in (
+            select load_id from raw.walks
+            inner join raw.loads using (load_id)
+            where origin = %s and loads.state = 'loaded'
+        )
     )
 ) as parents
 """
@@ -72,7 +82,7 @@ delete from {table} as record using (
     select
         ctid,
         row_number() over (
-            partition by _parent, {key} order by {modified} desc nulls last, _row_number desc
+            partition by _parent, {key} order by {moment} desc nulls last, _row_number desc
         ) as place
     from {table}
     where _load_id = %s and ({key}) is not null
@@ -84,20 +94,31 @@ _WHOLE = """
 update raw.walks set
     state = 'whole',
     modified_until = greatest(
-        least(
-            (
-                select max({modified}::timestamptz) from {table}
-                where _load_id = walks.load_id and pg_input_is_valid({modified}, 'timestamptz')
-            ),
-            walks.started_at
-        ) at time zone 'UTC',
         (
-            select max(earlier.modified_until::timestamp) from raw.walks as earlier
-            where earlier.source_table = walks.source_table and earlier.state = 'recorded'
+            select least(max({moment}), walks.started_at) at time zone 'UTC'
+            from {table}
+            where _load_id = walks.load_id
+            having max({moment}) is not null
+        ),
+        (
+            select earlier.modified_until::timestamp from raw.walks as earlier
+            where
+                earlier.source_table = walks.source_table
+                and earlier.origin = walks.origin
+                and earlier.state = 'recorded'
+            order by load_id desc limit 1
         )
     )::text
-where load_id = %s
+where
+    load_id = %s
+    and not exists (
+        select from raw.listings where listings.load_id = walks.load_id and not is_whole
+    )
 """
+_MOMENT = """
+(case when pg_input_is_valid({field}, 'timestamptz') then {field}::timestamptz end)
+"""
+_GONE = "select count(*) filter (where is_gone), count(*) from raw.listings where load_id = %s"
 
 
 @dataclass(frozen=True)
@@ -123,6 +144,7 @@ class Walk:
     listing: Listing
     load_id: int
     modified_after: str | None
+    origin: str
     is_whole: bool
     rows: int = 0
     """So many have a number; some may have been forgotten since."""
@@ -134,10 +156,11 @@ class Walk:
         return self.listing.path + (f"?{asked}" if self.modified_after else "")
 
 
-async def begin(
+async def begin(  # noqa: PLR0913  # a walk has these parts
     connection: Connection,
     source_table: SourceTable,
     listing: Listing,
+    origin: str,
     parents: Walk | None,
     *,
     full: bool,
@@ -148,37 +171,46 @@ async def begin(
         connection: In UTC, without a transaction.
         source_table: Where the records belong.
         listing: Where they are.
+        origin: Where that is: a walk that was stopped goes on there only.
         parents: The walk that brought the parents, if there are any.
         full: Whether all records are asked for; else those that were changed since the last walk.
     """
-    opened = await (await connection.execute(_OPEN, [source_table.name])).fetchone()
-    if opened and not (full and opened[1]):
-        load_id, modified_after, state = opened
-        walk = Walk(source_table, listing, load_id, modified_after, state == "whole")
-        query = statement_for(source_table, _LAST_ROW)
-        walk.rows = (await one(connection, query, [load_id]))[0]
-        return walk
-    if opened:
-        await forget(connection, source_table, opened[0])
+    parents_id = parents.load_id if parents else None
+    found = await connection.execute(_OPEN, [origin, parents_id, source_table.name])
+    if opened := await found.fetchone():
+        load_id, modified_after, state, is_same = opened
+        if is_same and not (full and modified_after):
+            walk = Walk(
+                source_table, listing, load_id, modified_after, origin, is_whole=state == "whole"
+            )
+            query = statement_for(source_table, _LAST_ROW)
+            walk.rows = (await one(connection, query, [load_id]))[0]
+            return walk
+        await forget(connection, source_table, load_id)
     modified_after = None
     if listing.modified_parameter and not full:
-        earlier = await connection.execute(_MODIFIED_AFTER, [listing.overlap, source_table.name])
+        given = [listing.overlap, source_table.name, origin]
+        earlier = await connection.execute(_MODIFIED_AFTER, given)
         (modified_after,) = await earlier.fetchone() or (None,)
     async with connection.transaction():
         (load_id,) = await one(connection, START)
-        await connection.execute(_BEGIN, [load_id, source_table.name, modified_after])
+        begun = [load_id, source_table.name, origin, parents_id, modified_after]
+        await connection.execute(_BEGIN, begun)
         if parents is None:
             await connection.execute(_ONE_LISTING, [load_id])
         else:
-            names = re.findall(r"{([^}]*)}", listing.path)
-            fields = [(sql.Literal(name), _field(name)) for name in names]
+            fields = [(sql.Literal(name), field_of(name)) for name in listing.parent_fields]
             statement = sql.SQL(_LISTINGS).format(
                 fields=sql.SQL(", ").join(part for pair in fields for part in pair),
                 parents=table_of(parents.source_table),
-                given=sql.SQL(" and ").join(sql.SQL("{} is not null").format(f) for _, f in fields),
+                # others would lead to another path
+                given=sql.SQL(" and ").join(
+                    sql.SQL("{} not in ('', '.', '..')").format(field) for _, field in fields
+                ),
             )
-            await connection.execute(statement, [load_id, parents.load_id, source_table.name])
-    return Walk(source_table, listing, load_id, modified_after, is_whole=False)
+            known = [source_table.name, origin, parents.origin]
+            await connection.execute(statement, [load_id, parents_id, *known])
+    return Walk(source_table, listing, load_id, modified_after, origin, is_whole=False)
 
 
 async def listings_after(connection: Connection, walk: Walk, number: int) -> list[Reading]:
@@ -249,16 +281,30 @@ async def _copy_rows(
 
 
 async def finish(connection: Connection, walk: Walk) -> None:
-    """All listings are whole: of a record that came twice the last one stays."""
+    """All listings are whole: of a record that came twice the last one stays.
+
+    Raises:
+        ListingError: The API has none of them.
+    """
+    gone, listings = await one(connection, _GONE, [walk.load_id])
+    if listings > 1 and gone == listings:
+        raise ListingError(
+            f"the API has nothing at any of {listings} paths",
+            remedy="check `load.http.path`",
+            file=walk.listing.path,
+        )
     modified = walk.listing.modified_field
+    moment = sql.SQL(_MOMENT).format(field=field_of(modified)) if modified else None
     parts = {
         "table": table_of(walk.source_table),
-        "key": sql.SQL(", ").join(map(_field, walk.listing.key)),
-        "modified": _field(modified) if modified else sql.SQL("null::text"),
+        "key": sql.SQL(", ").join(map(field_of, walk.listing.key)),
+        "moment": moment or sql.SQL("null::timestamptz"),
     }
     async with connection.transaction():
         await connection.execute(sql.SQL(_KEEP_LAST).format(**parts), [walk.load_id])
-        await connection.execute(sql.SQL(_WHOLE).format(**parts), [walk.load_id])
+        done = await connection.execute(sql.SQL(_WHOLE).format(**parts), [walk.load_id])
+        if done.rowcount != 1:
+            raise AssertionError(f"{walk.source_table.name}: a listing is not whole")
     walk.is_whole = True
 
 
@@ -277,7 +323,8 @@ def _for_listing(walk: Walk) -> sql.Composed:
     return statement_for(walk.source_table, _FORGET_LISTING)
 
 
-def _field(path: str) -> sql.Composed:
+def field_of(path: str) -> sql.Composed:
+    """The text of a field of the record, as SQL."""
     return sql.SQL("(_record #>> {})").format(sql.Literal(path.split(".")))
 
 

@@ -25,7 +25,7 @@ from api import exports, sheets
 from api.errors import Problem
 from api.exports import MAX_EXPORTS
 from api.formats import MEDIA_TYPES
-from api.parquet import arrow_type
+from assay.columnar import arrow_type
 from tests.api.conftest import GEM, GEMS, Clients
 from tests.conftest import ROOT
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from api.schemas import base_type, schemas_of
+from api.schemas import schemas_of
 from assay.catalog import CatalogError
+from assay.data_types import base_type
 from tests.api.conftest import GEM, GEMS
 
 Document = dict[str, Any]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from assay.catalog import Catalog, CatalogError, Rule, read_catalog
+from assay.catalog import Catalog, CatalogError, Rule, StagingModel, read_catalog
 
 
 def column(name: str, *constraints: str, **meta: Any) -> dict[str, Any]:
@@ -68,7 +68,11 @@ def manifest(**changes: Any) -> dict[str, Any]:
     }
     staging = {
         "name": "stg",
+        "schema": "staging",
+        "alias": "stg_pets",
         "resource_type": "model",
+        "description": "One row per\n  raw row.",
+        "columns": {"chip": column("chip")},
         "config": {"materialized": "view", "meta": {}},
         "depends_on": {"nodes": ["source.vet.pets"]},
     }
@@ -188,6 +192,29 @@ def test_restricted_and_personal(tmp_path: Path) -> None:
     assert pets.is_restricted
     assert [c.name for c in pets.columns if c.is_personal] == ["owner"]
     assert pets.has_personal_data
+
+
+def test_what_the_lake_has(tmp_path: Path) -> None:
+    """Models that say so; a personal column may be hashed there, and is hidden elsewhere alike."""
+    assert not read(manifest(), tmp_path).entities["pets"].is_in_lake
+    content = manifest()
+    (mart,) = (n for n in content["nodes"].values() if n["name"] == "pets")
+    mart["config"]["meta"]["lake"] = True
+    mart["columns"]["owner"]["config"]["meta"]["pii"] = "hash"
+    catalog = read(content, tmp_path)
+    pets = catalog.entities["pets"]
+    assert pets.is_in_lake
+    assert {c.name: c.is_hashed for c in pets.columns if c.is_personal} == {"owner": True}
+    assert catalog.staging == {
+        "stg": StagingModel(
+            "stg",
+            "staging",
+            "stg_pets",
+            "One row per raw row.",
+            {"chip": "A folded text."},
+            (pets,),
+        )
+    }
 
 
 def test_a_header_is_no_placeholder(tmp_path: Path) -> None:

@@ -77,6 +77,35 @@ def test_given_secret_is_not_written(project: Path) -> None:
     assert not (project / ".env").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, "file://{project}/.assay/lake"),
+        ("lake", "file://{project}/lake"),
+        ("/a folder/lake/", "file:///a folder/lake"),
+        ("file:///lake", "file:///lake"),
+        ("s3://bucket/lake/", "s3://bucket/lake"),
+    ],
+)
+def test_where_the_lake_is(project: Path, given: str | None, expected: str) -> None:
+    """Below the project where it is not said from where, whatever folder a command is typed in."""
+    settings = Settings(project=project, lake_url=given)
+    assert settings.lake_location == expected.format(project=project.resolve())
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/lake", "file://lake", "http://example.org"])
+def test_where_no_lake_is(project: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("LAKE_URL", url)
+    with pytest.raises(ValueError, match=r"LAKE_URL: .* s3://bucket/folder"):
+        read_settings(project)
+
+
+def test_a_folder_that_no_lake_is_in(tmp_path: Path) -> None:
+    """Iceberg's locations are URLs, in which these end the path: files would be elsewhere."""
+    with pytest.raises(ValueError, match="no # and no"):
+        _ = Settings(project=tmp_path / "c#").lake_location
+
+
 def production(project: Path, **settings: Any) -> Settings:
     values: dict[str, Any] = {
         "env": "production",
@@ -108,6 +137,7 @@ def test_b19_good_settings_do_for_production(project: Path) -> None:
         ({"database_url": SecretStr("postgresql://a:changethis@db/a")}, "password of the database"),
         ({"admin_password": SecretStr("admin")}, "ADMIN_PASSWORD is one that everybody knows"),
         ({"open_registration": True}, "OPEN_REGISTRATION"),
+        ({"lake_s3_endpoint": "http://example.org"}, "LAKE_S3_ENDPOINT is not https"),
         ({"debug": "true"}, "DEBUG"),
     ],
 )

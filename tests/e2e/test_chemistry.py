@@ -31,7 +31,7 @@ def test_enriched_exported_and_loaded_again(project: Project) -> None:
     assert project.assay("build").returncode == 0
     assert "rdkit.structures: all is answered" in project.assay("enrich").stdout
     for form, name in (("maf", "m_study_maf.tsv"), ("mwtab", "study.txt")):
-        done = project.assay("export", "metabolites", name, "--form", form)
+        done = project.assay("exchange", "metabolites", name, "--form", form)
         assert done.returncode == 0, done.stderr
         done = project.assay("load", name)
         assert f"{name}: loaded as load" in done.stdout, done.stdout + done.stderr
@@ -45,5 +45,5 @@ def test_enriched_exported_and_loaded_again(project: Project) -> None:
         assert len(found) == 66
         assert all(row["inchikey"] and row["monoisotopic_mass"] for row in found)
         assert len(client.get("/api/v1/metabolites?limit=200").json()["items"]) == 72
-    done = project.assay("export", "metabolites", "x.sdf", "--form", "sdf")
+    done = project.assay("exchange", "metabolites", "x.sdf", "--form", "sdf")
     assert (done.returncode, "metabolites is exchanged as maf, mwtab" in done.stderr) == (1, True)

@@ -32,6 +32,8 @@ class Records:
 
     warehouse: Warehouse
     provider: Provider
+    access: Access | None = None
+    """Another than to the provider."""
 
     def extract(self, *, full: bool = False, **listing: Any) -> list[LoadResult]:
         """Read the provider's API, with some options of its listings changed."""
@@ -41,7 +43,7 @@ class Records:
                 self.warehouse.url,
                 api,
                 [_changed(table, listing) for table in tables],
-                Access(api.name, self.provider.url, api.login, USERNAME, PASSWORD),
+                self.access or Access(api.name, self.provider.url, api.login, USERNAME, PASSWORD),
                 loaded_by="test",
                 full=full,
             )

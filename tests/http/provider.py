@@ -43,6 +43,8 @@ class Provider:
     at_once: int = 0
     most_at_once: int = 0
     is_endless: bool = False
+    allowed: int | None = None
+    """Requests; after that it asks to wait for an hour."""
     port: int = 0
     _generation: int = 0
     _server: uvicorn.Server | None = None
@@ -95,7 +97,7 @@ class Provider:
         if (form["username"], form["password"]) != (USERNAME, PASSWORD):
             return JSONResponse({}, 401)
         self.logins += 1
-        token = f"token {self._generation}.{self.logins}"
+        token = f"token-{self._generation}.{self.logins}"
         self.tokens.add(token)
         return JSONResponse({"access_token": token, "token_type": "bearer"})
 
@@ -124,7 +126,7 @@ class Provider:
         finally:
             self.at_once -= 1
 
-    def _page(  # noqa: C901 - each fault is a line
+    def _page(  # noqa: C901, PLR0911, PLR0912 - each fault is a line
         self, request: Request, records: list[Record], fault: str
     ) -> Response:
         if fault == "token ran out":
@@ -136,6 +138,10 @@ class Provider:
             return Response(status_code=401)
         if fault == "busy":
             return Response(status_code=429, headers={"Retry-After": "0"})
+        if self.allowed is not None and len(self.asked) > self.allowed:
+            return Response(status_code=429, headers={"Retry-After": "3600"})
+        if fault == "bad gateway":
+            return Response(status_code=502)
         if fault == "failure":
             return Response("out of order", 500)
         if fault == "another page size":

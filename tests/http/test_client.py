@@ -99,10 +99,61 @@ def test_no_redirect_is_followed() -> None:
         ask(answers(moved))
 
 
-def test_what_it_refuses_is_told() -> None:
-    with pytest.raises(LoadError, match="provider answered 403: no rights") as refused:
-        ask(answers(httpx.Response(403, text="no rights")))
+def test_what_it_refuses_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    """All readers see why loads failed, and an answer may name people."""
+    with pytest.raises(LoadError, match="/things: provider answered 403; look at") as refused:
+        ask(answers(httpx.Response(403, text="not for Alma Fernfield")))
     assert not isinstance(refused.value, UnavailableError)
+    assert "Alma" not in str(refused.value)
+    assert "not for Alma Fernfield" in caplog.text
+
+
+@pytest.mark.usefixtures("waits")
+@pytest.mark.parametrize("token", ["s3cret-bearer\n", "", None, "t\u00fc", 7, "a b"])
+def test_a_token_that_cannot_be_sent_is_none(token: object) -> None:
+    login = httpx.Response(200, json={"access_token": token})
+    with pytest.raises(LoadError, match="without an access_token that can be used") as refused:
+        ask(lambda _request: login, login="/login")
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(("status", "said"), [(401, "LOGIN_USERNAME"), (404, "check `login`")])
+def test_a_login_that_fails_says_what_to_check(status: int, said: str) -> None:
+    with pytest.raises(LoadError, match=said.replace("LOGIN", "PROVIDER")):
+        ask(answers(httpx.Response(status)), login="/login")
+
+
+@pytest.mark.usefixtures("waits")
+@pytest.mark.parametrize(
+    "broken",
+    [
+        httpx.Response(200, content=b"no gzip", headers={"Content-Encoding": "identity"}),
+        page(429, **{"Retry-After": "Wed, 21 Oct 2026 07:28:00 -0000"}),
+        page(429, **{"Retry-After": "soon"}),
+        httpx.Response(200, content=b"\xff\xfe{}"),
+    ],
+)
+def test_a_broken_answer_is_asked_for_again(broken: httpx.Response) -> None:
+    assert ask(answers(broken, page())).records == ("1",)
+
+
+def test_a_url_that_is_none_is_said_at_once(waits: list[float]) -> None:
+    async def run() -> None:
+        async with Client(Access("provider", "there", None), 1) as client:
+            await client.page("/things", listing(), None, None)
+
+    with pytest.raises(LoadError, match="PROVIDER_URL is none that can be asked") as refused:
+        asyncio.run(run())
+    assert not isinstance(refused.value, UnavailableError)
+    assert not waits
+
+
+def test_a_number_of_any_length_and_a_mark_before_it_all() -> None:
+    digits = "9" * 5000
+    text = f'\ufeff{{"data": [{{"n": {digits}}}], "pagination": {{"next_token": null}}}}'
+    assert ask(answers(httpx.Response(200, content=text.encode()))).records == (
+        f'{{"n": {digits}}}',
+    )
 
 
 def test_nothing_there() -> None:

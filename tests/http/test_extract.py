@@ -1,11 +1,17 @@
 """Records of an API: exactly those it has, whatever happens on the way."""
 
 import asyncio
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+import psycopg
 import pytest
 
-from loader.errors import LoadError, UnavailableError
+from assay.catalog import Catalog
+from loader.errors import ListingError, LoadError, UnavailableError
+from loader.http.access import recorded
+from loader.tables import create_raw_tables
+from tests.conftest import ROOT
 from tests.http.conftest import FULL_SIZE, Records
 
 MOMENTARY = (
@@ -236,3 +242,128 @@ def test_a_shared_address_warns_and_merges_nobody(records: Records) -> None:
     assert account["new"] == 60
     records.build("--full-refresh")
     records.check_curated()
+
+
+def test_another_place_has_nothing_to_do_with_what_came_before(records: Records) -> None:
+    """Such as the API itself after its recorded answers."""
+    ((api, _),) = records.warehouse.catalog.listed.items()
+    records.access = recorded(api, ROOT)
+    records.extract()
+    records.access = None
+    provider = records.provider
+    results = records.extract()
+    assert provider.asked[0] == ("/apprenticeships", {"page_size": "100"})
+    assert [r.rows for r in results] == [60, 150, 12]
+    keys = {record["parent"] for record in records.raw("projects")}
+    assert set(provider.projects) <= keys
+
+
+def stop_in_projects(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third listing of projects fails, and those after it."""
+    with monkeypatch.context() as patch:
+        patch.setattr("loader.http.client.ATTEMPTS", 1)
+        asked = len(records.provider.asked)
+        records.provider.faults = dict.fromkeys(range(asked + 4, asked + 300), "failure")
+        with pytest.raises(UnavailableError):
+            records.extract()
+    records.provider.faults = {}
+
+
+def test_all_is_asked_for_after_a_part_was_not_read_to_its_end(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records.extract()
+    provider = records.provider
+    for number in range(5):
+        provider.put(f"a-late{number}", f"2026-03-01T12:00:0{number}", "p-1")
+        provider.projects[f"a-late{number}"] = [
+            {"id": f"j-late{number}", "title": "Late", "description": None, "status": "graded"}
+        ]
+    stop_in_projects(records, monkeypatch)
+    # its apprenticeship was not changed
+    provider.projects["a-0"][0]["title"] = "Another"
+    provider.asked.clear()
+    records.extract(full=True)
+    assert len({path for path, _ in provider.asked}) == 65 + 2
+    titles = {record["title"] for record in records.raw("projects")}
+    assert {"Late", "Another"} <= titles
+
+
+def test_a_walk_goes_on_only_where_it_began(
+    records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_in_projects(records, monkeypatch)
+    asked = len(records.provider.asked)
+    results = records.extract(path="/programmes", for_each=None)
+    assert [result.rows for result in results] == [12, 12, 12]
+    assert len(records.provider.asked) == asked + 3
+
+
+def test_nothing_changed_leaves_the_mark_where_it_was(records: Records) -> None:
+    records.extract()
+    provider = records.provider
+    for key in [k for k in provider.apprenticeships if k != "a-0"]:
+        del provider.apprenticeships[key]
+    records.extract()
+    mark = "select modified_until from raw.walks order by load_id desc limit 3"
+    marks = [row["modified_until"] for row in records.warehouse.query(mark)]
+    assert marks == [None, None, "2026-02-03 19:40:00.000295"]
+
+
+def test_where_no_parent_has_anything_the_path_is_wrong(records: Records) -> None:
+    class Forgetful(dict[str, dict[str, object]]):
+        def __contains__(self, key: object) -> bool:
+            return False
+
+    records.provider.apprenticeships = Forgetful(records.provider.apprenticeships)
+    with pytest.raises(ListingError, match="nothing at any of 60 paths"):
+        records.extract()
+    assert records.raw("apprenticeships") == []
+    # and the next one begins anew
+    records.provider.apprenticeships = dict(records.provider.apprenticeships)
+    records.extract()
+    records.check_raw()
+
+
+def test_failures_of_a_gateway_do_not_make_a_token_stale(records: Records) -> None:
+    provider = records.provider
+    provider.fill(200, 2, 2)
+    provider.largest_page = 5
+    provider.faults = {n + k: "bad gateway" for n in range(5, 60, 13) for k in range(4)}
+    records.extract()
+    records.check_raw()
+    starts = [
+        p for p, q in provider.asked if p == "/apprenticeships" and "pagination_token" not in q
+    ]
+    assert len(starts) == 1
+
+
+def test_what_was_read_stays_when_the_api_asks_to_wait_long(records: Records) -> None:
+    rounds = 0
+    provider = records.provider
+    while rounds < 12:
+        rounds += 1
+        provider.allowed = len(provider.asked) + 20
+        try:
+            records.extract()
+        except UnavailableError as error:
+            assert "it answered 429" in str(error)  # noqa: PT017 - it may come, or not
+        else:
+            break
+    # 62 requests, 20 a round, and some of them are logins
+    assert rounds <= 6
+    records.check_raw()
+
+
+def test_a_mended_field_is_computed_for_all_records(records: Records) -> None:
+    records.extract()
+    table = records.warehouse.catalog.source_tables["multiverse.projects"]
+    columns = tuple(
+        replace(column, header="title") if column.name == "status" else column
+        for column in table.columns
+    )
+    mended = Catalog({}, {table.name: replace(table, columns=columns)})
+    with psycopg.connect(records.warehouse.url) as connection:
+        create_raw_tables(connection, mended)
+    query = "select status = title as is_same from raw.multiverse__projects"
+    assert all(row["is_same"] for row in records.warehouse.query(query))

@@ -11,6 +11,10 @@ SQL = """
 create table raw.walks (
     load_id bigint primary key,
     source_table text not null,
+    -- where the listings are; those of another place have nothing to do with these
+    origin text not null,
+    -- the walk that brought the parents
+    parents bigint,
     state text not null default 'walking' check (state in ('walking', 'whole', 'recorded')),
     -- asked for, and the latest of what came: the next walk begins there
     modified_after text,
@@ -20,7 +24,7 @@ create table raw.walks (
 );
 
 create unique index on raw.walks (source_table) where state <> 'recorded';
-create index on raw.walks (source_table, load_id);
+create index on raw.walks (source_table, origin, load_id);
 
 -- One for each parent, or one in all. The token is of the next page.
 create table raw.listings (
