@@ -31,12 +31,15 @@ _TO_MEND = (
 class Rejected(BaseModel):
     """A row that broke rules, as it came; `malformed` has its text if it had no columns.
 
+    `proposals` are what its values may have been, as far as anybody knows:
+    `column: given -> proposed`.
     Of a cell of more than 1,000 characters the first are shown, then `[cut: 36000 characters]`.
     """
 
     entity: str
     row_number: int
     rules: list[Warned]
+    proposals: list[str]
     row: Annotated[
         dict[str, str | None] | None, WithJsonSchema({"type": "object", "nullable": True})
     ]

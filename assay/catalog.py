@@ -180,6 +180,22 @@ class SourceColumn:
 
 
 @dataclass(frozen=True)
+class Enrichment:
+    """Where the rows of a source table come from, if a program works them out."""
+
+    program: str
+    """Dotted name of its module; `assay/enrichment.py` says what it has."""
+    entity: str
+    """The entity whose values it is asked about,"""
+    column: str
+    """and their column."""
+    value: str
+    """Columns of the source table: what was asked,"""
+    version: str
+    """and who answered."""
+
+
+@dataclass(frozen=True)
 class SourceTable:
     """A table of the raw schema and how its files are read."""
 
@@ -195,6 +211,9 @@ class SourceTable:
     encoding: str | None
     sample: str | None
     """Path, from the project's root, of a file to begin with."""
+    enrichment: Enrichment | None = None
+    exchange: tuple[str, ...] = ()
+    """Dotted names of modules that read and write other forms of its files."""
     listing: Listing | None = None
     """Where its records are in an API; no files are loaded to it then."""
 
@@ -597,8 +616,21 @@ def _source_table(node: dict[str, Any]) -> SourceTable:
         delimiter=load.get("delimiter"),
         encoding=load.get("encoding"),
         sample=load.get("sample"),
+        enrichment=_enrichment(node),
+        exchange=tuple(load.get("exchange", ())),
         listing=listing,
     )
+
+
+def _enrichment(node: dict[str, Any]) -> Enrichment | None:
+    declared = node["config"]["meta"].get("enrich")
+    if declared is None:
+        return None
+    parts = {"with": "program", "model": "entity", "column": "column"}
+    parts |= {"value": "value", "version": "version"}
+    if missing := [key for key in parts if key not in declared]:
+        raise CatalogError(f"{_source_name(node)}: config.meta.enrich lacks {', '.join(missing)}.")
+    return Enrichment(**{field: declared[key] for key, field in parts.items()})
 
 
 def _source_column(column: dict[str, Any]) -> SourceColumn:

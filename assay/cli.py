@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory, mkdtemp
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -21,6 +22,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from assay import dbt, environment, postgres, report
 from assay.catalog import Catalog, CatalogError, SourceTable
 from assay.database import libpq_environment, start_database, upgrade
+from assay.exchange import converted, form_of, write
 from assay.listings import Api
 from assay.settings import (
     UNSAFE_SETTINGS,
@@ -193,6 +195,49 @@ def build(
     url, catalog = _prepare(settings)
     waiting = _build(settings, url, catalog, full_refresh=full_refresh, select=select)
     report.print_loads(console, url, catalog, waiting)
+
+
+@app.command()
+def enrich() -> None:
+    """Ask programs about what is curated, and load their answers: `assay build` takes them."""
+    from assay.enrichment import enrich as answers_of  # noqa: PLC0415  the others ask nobody
+
+    settings = read_settings()
+    url, catalog = _prepare(settings)
+    asked = [table for table in catalog.source_tables.values() if table.enrichment]
+    for source_table in asked:
+        with _bar(source_table.name, total=None) as advance:
+
+            def on_progress(done: int, total: int) -> None:
+                advance(done, f"{done:,} of {total:,}", total)
+
+            result = answers_of(url, catalog, source_table, _user(), on_progress)
+        if result is None:
+            console.print(f"{source_table.name}: all is answered")
+        else:
+            report.print_results(console, [result])
+
+
+@app.command()
+def exchange(
+    model: str,
+    file: Annotated[Path, typer.Argument(help="File to write; an older one is replaced.")],
+    form: Annotated[str, typer.Option(help="One of those in which the model is exchanged.")],
+) -> None:
+    """Write all rows of a model in a form in which the field exchanges them."""
+    from api.templates import ways_back  # noqa: PLC0415  the others write no files
+
+    url, catalog = _prepare(read_settings())
+    if model not in catalog.entities:
+        raise ValueError(f"There is no model {model}, there is {', '.join(catalog.entities)}.")
+    entity = catalog.entities[model]
+    source_table, chosen = form_of(catalog, entity, form)
+    with _bar(report.printable(file.name), total=None) as advance:
+
+        def on_progress(rows: int) -> None:
+            advance(rows, f"{rows:,} rows")
+
+        write(url, entity, ways_back(entity, source_table), chosen, file, on_progress)
 
 
 @app.command()
@@ -438,9 +483,17 @@ def _write_samples(url: str, settings: Settings, catalog: Catalog) -> None:
 def _load(
     url: str, catalog: Catalog, files: list[Path], source: str | None, *, force: bool
 ) -> list[LoadResult]:
-    # whether all are known is seen before the first is loaded
-    found = [(find_source(catalog, file, source), file) for file in files]
-    return [_load_one(url, source_table, file, force=force) for source_table, file in found]
+    with TemporaryDirectory(prefix="assay-load-") as folder:
+        # whether all are known is seen before the first is loaded
+        found = [
+            converted(catalog, file, Path(mkdtemp(dir=folder)))
+            or (find_source(catalog, file, source), file)
+            for file in files
+        ]
+        return [
+            _load_one(url, source_table, path, file.name, force=force)
+            for file, (source_table, path) in zip(files, found, strict=True)
+        ]
 
 
 def _extract(
@@ -489,15 +542,18 @@ def _extract_one(
     return results or []
 
 
-def _load_one(url: str, source_table: SourceTable, file: Path, *, force: bool) -> LoadResult:
+def _load_one(
+    url: str, source_table: SourceTable, file: Path, name: str, *, force: bool
+) -> LoadResult:
     total = file.stat().st_size if file.is_file() else None
-    with _bar(report.printable(file.name), total=total) as advance:
+    with _bar(report.printable(name), total=total) as advance:
         return load_file(
             url,
             source_table,
             file,
             loaded_by=_user(),
             force=force,
+            file_name=name,
             progress=lambda size, rows: advance(size, f"{rows:,} rows"),
         )
 

@@ -13,7 +13,7 @@ from assay.catalog import Catalog
 from assay.dbt import FailedTest
 from assay.settings import Settings
 from loader.loads import LoadResult
-from loader.report import read_rejected, read_report
+from loader.report import PROPOSED, read_rejected, read_report
 
 if TYPE_CHECKING:
     from assay.scaffold import Draft
@@ -155,6 +155,7 @@ def _rejected(rejected: list[dict[str, Any]], total: int, *, is_personal: bool) 
     for row in rejected:
         lines = [f"[bold]{rule['name']}[/]: {printable(rule['message'])}" for rule in row["rules"]]
         if not is_personal:
+            lines += [f"{PROPOSED} {printable(proposal)}" for proposal in row["proposals"]]
             came = row["malformed"] or ", ".join(value or "" for value in row["row"].values())
             lines.append(f"[dim]{printable(came)}[/]")
         table.add_row(str(row["row_number"]), "\n".join(lines))

@@ -13,6 +13,7 @@ from bench.steps import (
     Steps,
     measure_api,
     measure_assay,
+    measure_enrichment,
     measure_exports,
     measure_extraction,
     measure_from_nothing,
@@ -23,6 +24,8 @@ from bench.steps import (
     prepare,
 )
 from bench.table import Ratio, print_machine, print_ratios, print_requests, print_steps
+
+ENRICHED = 20_000
 
 NOTES = """
 seconds  wall clock, the best of the runs; they alternate, a checkpoint before each
@@ -63,6 +66,7 @@ def main() -> int:
         steps |= measure_assay(project, large, rows, arguments.rounds)
         steps |= measure_references(project, rows)
         steps |= measure_extraction(project, peer_rows)
+        steps |= measure_enrichment(project, ENRICHED)
         steps |= measure_uploads(project)
         steps |= measure_exports(project, rows)
         steps |= measure_lake(project, rows)
@@ -117,6 +121,7 @@ def compare(steps: Steps) -> list[Ratio]:
             / (best["copy encounters"] + best["insert encounters"]),
             at_most=2.5,
         ),
+        Ratio(f"{ENRICHED:,} InChIs enriched, seconds", best["enrich"], at_most=60),
         Ratio(
             "records of an API: one request after another, scaled / extract",
             best["sequential"] / best["extract"],

@@ -129,6 +129,24 @@ def measure_references(project: Project, encounters: int) -> Steps:
     }
 
 
+def measure_enrichment(project: Project, rows: int) -> Steps:
+    """A program of the field is asked about so many values."""
+    say(f"{rows:,} InChIs: assay enrich")
+    file = project.folder / "structures.csv"
+    # what the generator needs is not measured, and not in this process
+    project.python("bench.structures", str(rows), file)
+    project.reset()
+    project.assay("load", file)
+    project.assay("build", "--select", "+structures")
+    enrich = project.assay("enrich")
+    check(project.url, "raw.rdkit__structures", rows)
+    return {
+        "enrich": Step(
+            f"assay enrich of {rows:,} InChIs", [enrich.seconds], [enrich.peak_megabytes]
+        )
+    }
+
+
 def measure_extraction(project: Project, records: int) -> Steps:
     """Records of an API that answers in 20 ms, beside a client that asks page after page."""
     say(f"{records:,} records of an API")

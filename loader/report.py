@@ -21,6 +21,8 @@ MAX_SHOWN = 1000
 ADDED = ("Row of the rejected file", "Line as it came", "Rejected because")
 """Headers that a workbook of rejected rows has after those of its source; a loader has no use
 for them, and keeps them aside as it does all that it does not know."""
+PROPOSED = "Perhaps"
+"""Begins what a value may have been, behind the reasons."""
 
 _LOAD = """
     load_id, source_table, file_name, sha256, size_bytes, row_count, state, notes, error,
@@ -133,7 +135,7 @@ def page_of_rejected(source: SourceTable, *, is_first: bool) -> str:
     columns = ", ".join(_cut("came", column.name) for column in source.columns)
     return f"""
         with page as (
-            select entity, row_number, rules
+            select entity, row_number, rules, proposals
             from journal.verdicts
             where load_id = $2::text::bigint and {after}
             order by entity, row_number limit $1::integer + 1
@@ -158,6 +160,7 @@ def page_of_rejected(source: SourceTable, *, is_first: bool) -> str:
                             ) order by broken.name)
                             from unnest(shown.rules) as broken (name)
                         ) as rules,
+                        shown.proposals,
                         case when came._malformed is null and came._row_number is not null then (
                             select row_to_json(cells.*) from (select {columns}) as cells
                         ) end as row,
@@ -198,14 +201,19 @@ def all_rejected(source: SourceTable) -> str:
         with broken as (
             select
                 verdicts.row_number,
-                string_agg(
-                    distinct coalesce(
-                        $2::text::jsonb -> verdicts.entity -> rule.name ->> 'message', rule.name
+                concat_ws(
+                    ' ',
+                    string_agg(
+                        distinct coalesce(
+                            $2::text::jsonb -> verdicts.entity -> rule.name ->> 'message', rule.name
+                        ),
+                        ' '
                     ),
-                    ' '
+                    string_agg(distinct '{PROPOSED} ' || proposal || '.', ' ')
                 ) as reasons
             from journal.verdicts
             cross join unnest(verdicts.rules) as rule (name)
+            left join unnest(verdicts.proposals) as proposal on true
             where verdicts.load_id = $1::text::bigint
             group by verdicts.row_number
         )
@@ -252,7 +260,7 @@ def read_report(connection: Connection, catalog: Catalog, load_id: int) -> dict[
 def read_rejected(
     connection: Connection, catalog: Catalog, source_table: str, load_id: int, limit: int
 ) -> list[dict[str, Any]]:
-    """The first rejected rows of a load: entity, row number, rules, the row as it came."""
+    """The first rejected rows of a load: entity, row number, rules, proposals, the row."""
     query = page_of_rejected(catalog.source_tables[source_table], is_first=True)
     parameters = (limit, str(load_id), rules_as_json(catalog))
     # the text is this module's own, with the catalog's identifiers quoted

@@ -77,6 +77,7 @@ class Warehouse:
             f"rejected.{dataset}"
             for dataset in ("apprenticeships", "energy", "patients", "products")
         ),
+        *("staging.rdkit", "marts.structures", "rejected.structures"),
     )
     """Of builds: most tests are about one dataset, and the others would take their time."""
     connection: psycopg.Connection[dict[str, Any]] = field(init=False)

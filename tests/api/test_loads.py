@@ -49,9 +49,9 @@ def add_rejected(
         [raw.get("gem"), raw.get("weight"), raw.get("malformed"), load_id, row_number],
     )
     database.execute(
-        "insert into journal.verdicts (entity, load_id, row_number, rules)"
-        " values ('gems', %s, %s, %s)",
-        [load_id, row_number, list(rules)],
+        "insert into journal.verdicts (entity, load_id, row_number, rules, proposals)"
+        " values ('gems', %s, %s, %s, %s)",
+        [load_id, row_number, list(rules), raw.get("proposals", [])],
     )
 
 
@@ -147,7 +147,16 @@ async def test_a_rejected_row_is_as_it_came_with_the_rules_it_breaks(
     reader: httpx.AsyncClient, database: Database
 ) -> None:
     load_id, other = add_load(database), add_load(database)
-    add_rejected(database, load_id, 2, "label_required", "grade_range", gem=" x ", weight="1,5")
+    add_rejected(
+        database,
+        load_id,
+        2,
+        "label_required",
+        "grade_range",
+        gem=" x ",
+        weight="1,5",
+        proposals=["weight: 1,5 -> 1.5"],
+    )
     add_rejected(database, load_id, 1, "field_count", malformed="a;b;c")
     add_rejected(database, other, 2, "grade_range", gem="y")
     page = (await reader.get(f"{LOADS}/{load_id}/rejected")).json()
@@ -157,6 +166,7 @@ async def test_a_rejected_row_is_as_it_came_with_the_rules_it_breaks(
                 "entity": "gems",
                 "row_number": 1,
                 "rules": [{"name": "field_count", "message": "field_count", "columns": []}],
+                "proposals": [],
                 "row": None,
                 "malformed": "a;b;c",
             },
@@ -175,6 +185,7 @@ async def test_a_rejected_row_is_as_it_came_with_the_rules_it_breaks(
                         "columns": ["label"],
                     },
                 ],
+                "proposals": ["weight: 1,5 -> 1.5"],
                 "row": {"gem": " x ", "weight": "1,5"},
                 "malformed": None,
             },

@@ -129,7 +129,7 @@ async def test_template_rejected_mended(served: Served, tmp_path: Path) -> None:
     assert "This is not a CAS number" in by_header["CAS_number"][4]
     examples = [by_header[header][3].splitlines()[0] for header in headers]
     assert examples[2] == BENZOATE
-    bad = ["Citrate", "9", "", "65-85-1", "m\u0001_x0041_", "many"]
+    bad = ["Citrate", "9", "", "65850", "m\u0001_x0041_", "0,5"]
     book = tmp_path / "filled.xlsx"
     write_workbook(book, [headers, examples, bad])
     load_id = load(served.warehouse, "laboratory.metabolites", book)
@@ -143,6 +143,8 @@ async def test_template_rejected_mended(served: Served, tmp_path: Path) -> None:
     assert row[:6] == bad
     assert row[6] == "3"
     assert "The identification level goes from 1 (best) to 5 (worst)." in row[8]
+    proposed = "Perhaps cas_number: 65850 -> 65-85-0. Perhaps sample_value: 0,5 -> 0.5."
+    assert row[8].endswith(proposed)
 
     unmended = tmp_path / "unmended.xlsx"
     unmended.write_bytes(answer.content)

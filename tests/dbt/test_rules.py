@@ -76,7 +76,7 @@ def test_one_row_of_each_trouble(warehouse: Warehouse) -> None:
         "duplicates": 1,
         "rejected": 25,
     }
-    assert account["warnings"] == {"feature_plain": 1}
+    assert account["warnings"] == {"feature_plain": 1, "unknown_has_no_structure": 2}
     assert account["repairs"] == {"identification_level": 2, "cas_number": 1, "id_inchi": 1}
     assert account["rules"]["sample_value_type"] == 3
 
@@ -119,7 +119,11 @@ def test_real_file(warehouse: Warehouse) -> None:
     account = warehouse.account(load_id)
     assert (account["rows"], account["new"], account["rejected"]) == (16, 16, 0)
     assert account["repairs"] == {"id_inchi": 2, "cas_number": 1, "identification_level": 5}
-    assert account["warnings"] == {"feature_plain": 3}
+    assert account["warnings"] == {
+        "feature_plain": 3,
+        "identified_has_inchi": 1,
+        "unknown_has_no_structure": 3,
+    }
     levels = warehouse.query(
         "select identification_level as level, count(*) from curated.metabolites group by 1"
     )

@@ -87,7 +87,7 @@
 
     {%- do record(contract, load, account) if not contract.is_rehearsed -%}
     {%- do execute_sql(
-        'drop table ' ~ staged ~ ', verdicts, doubts, doubted, repeated_keys, copies'
+        'drop table ' ~ staged ~ ', verdicts, doubts, doubted, repeated_keys, copies, proposed'
     ) -%}
 {%- endmacro %}
 
@@ -192,11 +192,13 @@
 {#- Verdicts and account: the load is done. -#}
 {% macro record(contract, load, account) -%}
     {%- do execute_sql("
-        insert into journal.verdicts (entity, load_id, row_number, rules)
+        insert into journal.verdicts (entity, load_id, row_number, rules, proposals)
         select
             '" ~ contract.name ~ "', " ~ load.load_id ~ ", row_number,
-            array_agg(distinct rule order by rule)
-        from verdicts, unnest(rules) as rule
+            array_agg(distinct rule order by rule), coalesce(min(proposals), '{}')
+        from verdicts
+        cross join unnest(rules) as rule
+        left join proposed using (row_number)
         group by row_number
     ") -%}
     {%- do execute_sql("

@@ -33,7 +33,7 @@
             {#- its loads would not be judged by the rule, and stop at its trigger -#}
             {%- do faults.append(
                 'the rule ' ~ rule.name ~ ' reads ' ~ name ~ ', which loads feed: write it there'
-            ) if source_tables_of(contract_of(name)) -%}
+            ) if rule.severity == 'error' and source_tables_of(contract_of(name)) -%}
             {%- do faults.append(
                 'the rule ' ~ rule.name ~ ' reads ' ~ name ~ ", which is to be built before: add"
                 ~ " `-- depends_on: {{ ref('" ~ name ~ "') }}`"

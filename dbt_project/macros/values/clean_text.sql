@@ -15,9 +15,11 @@
     end
 {%- endmacro %}
 
-{#- Text without any white space, no-break and zero-width characters included. -#}
+{#- Text without any white space, no-break, zero-width and soft hyphens included. -#}
 {% macro without_space(column) -%}
-    {{ replace_all(column, '[[:space:]\u00a0\u200b\ufeff]+') }}
+    {{ replace_all(
+        column, '[[:space:]\u00a0\u00ad\u2000-\u200d\u202f\u2060\ufeff]+'
+    ) }}
 {%- endmacro %}
 
 {#- Text on one line: a line break, with the white space around it, is one space. -#}

@@ -34,6 +34,15 @@
     {{ return(columns) }}
 {%- endmacro %}
 
+{#- What the source table that the current model reads says in its `config.meta.load`. -#}
+{% macro source_declares(option) -%}
+    {%- if execute and graph.sources is defined -%}
+        {%- for source in graph.sources.values() if source.unique_id in model.depends_on.nodes -%}
+            {{ return(source.config.meta.load.get(option)) }}
+        {%- endfor -%}
+    {%- endif -%}
+{%- endmacro %}
+
 {#- Columns that were given but could not be read: {column: text given}. -#}
 {% macro problems(columns) -%}
     array_remove(array[
@@ -44,18 +53,34 @@
     ]::text[], null)
 {%- endmacro %}
 
-{#- What was changed, for people to read: {column: text given}. -#}
+{#- What was changed, for people to read: {column: text given}, or {column: [text given,
+    text kept]} where the column has another form than the text that is kept. -#}
 {% macro repairs(columns) -%}
     array_remove(array[
-        {%- for column, given in columns.items() %}
+        {%- for column, texts in columns.items() %}
+        {%- set given, kept = (texts, column) if texts is string else texts %}
         {#- In this order, because PostgreSQL computes the column anew at each use. #}
         case
             when
                 case
-                    when {{ given }} is null then {{ column }} is not null
-                    else {{ given }} <> {{ column }}::text
+                    when {{ given }} is null then {{ kept }} is not null
+                    else {{ given }} <> {{ kept }}::text
                 end
-                then '{{ column }}: ' || coalesce({{ given }}, 'blank') || ' -> ' || {{ column }}
+                then '{{ column }}: ' || coalesce({{ given }}, 'blank') || ' -> ' || {{ kept }}
+        end
+        {{- "," if not loop.last }}
+        {%- endfor %}
+    ], null)
+{%- endmacro %}
+
+{#- What a value that is not taken may have been, for people to choose:
+    {column: [text given, text proposed]}. A rejected row shows it. -#}
+{% macro proposals(columns) -%}
+    array_remove(array[
+        {%- for column, (given, proposed) in columns.items() %}
+        case
+            when length({{ given }}) <= 200
+                then '{{ column }}: ' || {{ given }} || ' -> ' || nullif({{ proposed }}, {{ given }})
         end
         {{- "," if not loop.last }}
         {%- endfor %}

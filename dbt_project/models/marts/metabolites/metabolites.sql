@@ -1,6 +1,7 @@
 -- The contract calls these:
 -- depends_on: {{ function('is_cas_number') }}
 -- depends_on: {{ function('is_standard_inchi') }}
+-- depends_on: {{ function('has_declared_hydrogens') }}
 -- depends_on: {{ function('is_double_precision') }}
 
 with

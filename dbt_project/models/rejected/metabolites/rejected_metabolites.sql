@@ -16,6 +16,7 @@ select
     verdicts.load_id,
     verdicts.row_number,
     verdicts.rules,
+    verdicts.proposals,
     metabolites_files.features,
     metabolites_files.identification_level,
     metabolites_files.id_inchi,
