@@ -15,10 +15,11 @@ from psycopg import Connection, sql
 from psycopg.types.json import Jsonb
 
 from assay.catalog import SourceTable
+from loader.csv_files import CsvFile, Fragment, Record
 from loader.errors import LoadError
 from loader.headers import Layout
 from loader.quotes import NotWellFormed, QuoteCheck
-from loader.readers import CsvFile, Document, Record, hash_file, open_document
+from loader.readers import Document, hash_file, open_document
 from loader.tables import sequence_of, table_of
 
 Progress = Callable[[int, int], None]
@@ -105,15 +106,24 @@ class LoadResult:
     rows: int
     notes: dict[str, Any]
     """How the file was understood: `delimiter`, `encoding`, `sheet`, `header_row`,
-    `renamed_headers`, `unknown_columns`, `malformed_rows`; only what there is to say."""
+    `renamed_headers`, `unknown_columns`; what was found in it: `line_ends` (where they are mixed),
+    `blank_rows`, `malformed_rows`, `formula_cells`, `date_cells`; only what there is to say."""
     seconds: float
 
 
 @dataclass
 class _Copied:
     rows: int
+    blank_rows: int = 0
     malformed_rows: int = 0
     unknown_columns: list[str] = field(default_factory=list)
+
+    def notes(self) -> dict[str, Any]:
+        return {
+            "blank_rows": self.blank_rows,
+            "malformed_rows": self.malformed_rows,
+            "unknown_columns": self.unknown_columns,
+        }
 
 
 @dataclass
@@ -249,11 +259,8 @@ def _load_document(
     if request.sha256 not in (None, digest) or _stamp(request.path) != request.stamp:
         raise LoadError("the file changed while it was read", remedy="load it again")
     request.sha256 = digest
-    notes = layout.notes()
-    if copied.unknown_columns:
-        notes["unknown_columns"] = copied.unknown_columns
-    if copied.malformed_rows:
-        notes["malformed_rows"] = copied.malformed_rows
+    notes = layout.notes() | document.notes() | copied.notes()
+    notes = {name: note for name, note in notes.items() if note}
     # Loads of all tables draw their clock one after another, each in the moment before it
     # becomes visible: who has seen a clock has seen all earlier ones.
     connection.execute(_LOCK, [_CLOCK])
@@ -302,7 +309,7 @@ def _pipe(connection: Connection, document: CsvFile, layout: Layout, progress: P
         (last_row,) = _one(connection.execute(_LAST_ROW, [sequence]))
         if last_row != check.line_ends or rows >= last_row:
             raise NotWellFormed
-    return _Copied(rows)
+    return _Copied(rows, blank_rows=max(check.line_ends - 1 - rows, 0))
 
 
 def _copy_records(
@@ -349,9 +356,13 @@ def _raw_rows(
     width, widest = layout.width, len(layout.columns)
     for row, fields in records:
         if not any(fields) or (len(fields) == 1 < width and not fields[0].strip()):
+            copied.blank_rows += 1
             continue
         count = len(fields)
-        if not width <= count <= widest:
+        if isinstance(fields, Fragment):
+            copied.malformed_rows += 1
+            yield row, *nothing, fields[0], None
+        elif not width <= count <= widest:
             copied.malformed_rows += 1
             yield row, *nothing, _to_csv(fields), None
         elif is_plain:

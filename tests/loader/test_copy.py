@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from assay.catalog import Catalog
-from loader import copy, readers
+from loader import copy, csv_files
 from loader.copy import LoadResult, load_file
+from loader.csv_files import CsvFile
 from loader.errors import LoadError
 from loader.quotes import NotWellFormed, QuoteCheck
 from loader.rehearsals import forget, forget_left_over, rehearsing
@@ -38,7 +39,7 @@ ROWS = (
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of reading; a test that uses it holds for each."""
     if request.param == "row by row":
-        monkeypatch.setattr(readers.CsvFile, "is_pipeable", lambda *_: False)
+        monkeypatch.setattr(CsvFile, "is_pipeable", lambda *_: False)
     return str(request.param)
 
 
@@ -267,7 +268,7 @@ def test_header_only(load: Callable[..., LoadResult], write: Write) -> None:
         (b"\n\n", "things.csv: the file is empty; "),
         (b"Thing Name,Shape\na,b\n", "things.csv, row 1: mandatory header 'Colour' is missing"),
         (b"Thing Name,Color\na,b\n", "('Color' may be meant for 'Colour')"),
-        (b"Thing Name|Colour\na|b\n", "is the delimiter ','?"),
+        (b"Thing Name:Colour\na:b\n", "only one column was found: declare another `delimiter`"),
         (
             b"Thing Name,Colour,thing_name\na,b,c\n",
             "'Thing Name' of column 1 occurs again as 'thing_name' in column 3",
@@ -285,22 +286,6 @@ def test_header_only(load: Callable[..., LoadResult], write: Write) -> None:
         ),
         (b'Thing Name,Colour\ncup,red\npot,"b\nc\n', "row 3: a quote opens here and never"),
         (b'Thing Name,Colour\ncup,"re"d\n', "row 2: text follows a closing quote"),
-        (
-            b"Thing Name,Colour\ncup," + b"x" * (readers.MAX_FIELD + 1) + b"\n",
-            "row 2: a field is longer than 1048576 characters",
-        ),
-        (
-            b"Thing Name,Colour\ncup," + b'"' + b"x\n" * readers.MAX_FIELD + b'"\n',
-            "row 2: a field is longer than 1048576 characters",
-        ),
-        (
-            b"Thing Name,Colour\ncup," + b"x" * readers.MAX_RECORD + b"\n",
-            "row 2: the row is longer than 8388608 characters",
-        ),
-        (
-            b'Thing Name,Colour\n"' + b'\n","'.join([b"x" * 1000] * 9000) + b'"\n',
-            "row 2: the row is longer than 8388608 characters",
-        ),
         (b"PK\x03\x04 and so on", "things.csv: this is a workbook or another zip file"),
         (bytes.fromhex("d0cf11e0a1b11ae1"), "an old or a password-protected Excel file"),
     ],
@@ -497,7 +482,7 @@ def test_a_miscount_is_not_believed(
 ) -> None:
     """When the check and PostgreSQL count differently the file is read row by row."""
     monkeypatch.setattr(copy, "QuoteCheck", lambda _: _Miscount(","))
-    calls: list[readers.Document] = []
+    calls: list[CsvFile] = []
     copy_records = copy._copy_records  # noqa: SLF001
 
     def spy(*arguments: Any) -> Any:
@@ -577,7 +562,7 @@ def test_any_table_loads_alike_both_ways(
     data = content.getvalue().encode()
     with pytest.MonkeyPatch.context() as patch:
         assert stored(data) == expected
-        patch.setattr(readers.CsvFile, "is_pipeable", lambda *_: False)
+        patch.setattr(CsvFile, "is_pipeable", lambda *_: False)
         assert stored(data) == expected
 
 
@@ -592,7 +577,11 @@ def test_stray_quotes_never_misparse(stored: Callable[..., Any], body: str) -> N
     content = HEADER + body
     try:
         oracle = list(csv.reader(io.StringIO(content, newline=""), strict=True))
+        # text that ends inside a row
+        is_cut = len(oracle[-1]) < 3 and "".join(oracle[-1]).strip() and content[-1] not in "\r\n"
     except csv.Error:
+        is_cut = True
+    if is_cut:
         with pytest.raises(LoadError):
             stored(content)
         return
@@ -619,8 +608,8 @@ def test_chunks_of_any_size(body: str, size: int, tmp_path_factory: pytest.TempP
     path = tmp_path_factory.getbasetemp() / "chunks.csv"
     path.write_text(body, newline="")
     check = QuoteCheck(",")
-    with pytest.MonkeyPatch.context() as patch, readers.CsvFile(path) as file:
-        patch.setattr(readers, "CHUNK", size)
+    with pytest.MonkeyPatch.context() as patch, CsvFile(path) as file:
+        patch.setattr(csv_files, "CHUNK", size)
         try:
             piped = b"".join(file.chunks(check))
         except NotWellFormed:

@@ -67,6 +67,7 @@ def test_report_before_a_build(conninfo: str, loaded: int) -> None:
             "delimiter": ",",
             "encoding": "utf-8",
             "unknown_columns": ["Batch"],
+            "blank_rows": 1,
             "malformed_rows": 1,
         },
         "error": None,
