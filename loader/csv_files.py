@@ -163,7 +163,7 @@ class CsvFile:
         """What the file's mark proves, else what is declared, else UTF-8."""
         if declared is not None:
             try:
-                codecs.lookup(declared)
+                "".encode(declared)
             except LookupError:
                 raise LoadError(
                     f"the encoding {declared!r} of the source table is unknown",
@@ -243,6 +243,8 @@ class CsvFile:
                 except UnicodeDecodeError as error:
                     damage = start + error.start
                     text = error.object[: error.start].decode(encoding)
+                except UnicodeError:
+                    return position, False  # UTF-16 without its mark
                 if "\0" in text:
                     return start + len(text.partition("\0")[0].encode(encoding)), True
                 if damage is not None:
