@@ -203,8 +203,9 @@ class CsvFile:
                         yield row, fields
                     is_read = True
                 except _TooLong:
+                    fragment = Fragment([lines.skip_record(delimiter)])
                     row += 1
-                    yield row, Fragment([lines.skip_record(delimiter)])
+                    yield row, fragment
         except csv.Error as error:
             raise _misquoted(str(error), row + 1) from None
         except _NoText:
@@ -304,14 +305,14 @@ class _Lines:
 
 def _pieces(text: io.TextIOWrapper) -> Iterator[str]:
     """Lines; longer ones in pieces."""
-    ahead = ""
-    while piece := ahead + text.readline(MAX_RECORD):
-        ahead = ""
+    following = ""
+    while piece := following or text.readline(MAX_RECORD):
+        following = ""
         if piece[-1] == "\r" and len(piece) >= MAX_RECORD:
-            ahead = text.readline(1)
-            if ahead == "\n":
-                piece, ahead = piece + ahead, ""
-        if "\0" in piece or not (piece.isascii() or _BAD.search(piece) is None):
+            following = text.readline(MAX_RECORD)
+            if following == "\n":  # a piece ended between the two
+                piece, following = piece + following, ""
+        if "\0" in piece or (not piece.isascii() and _BAD.search(piece)):
             raise _NoText
         yield piece
 
