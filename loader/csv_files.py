@@ -290,13 +290,14 @@ class _Lines:
         self._record.clear()
         self._length = 0
         while quoting.is_quoted or piece[-1] not in "\r\n":
-            piece = next(self._pieces, "")
-            if not piece:
+            following = next(self._pieces, "")
+            if not following:
                 quoting.end()
                 break
+            piece = following
             quoting.feed(piece)
             length += len(piece)
-            self._end(piece)
+        self._end(piece)
         return f"{start}… ({length} characters)"
 
     def _end(self, piece: str) -> None:

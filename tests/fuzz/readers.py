@@ -91,8 +91,8 @@ def read_xlsx(data: bytes, path: Path) -> None:
 
 
 def rezip(parts: list[bytes]) -> bytes:
-    """A workbook with these parts in the place of its own."""
-    changed = dict(zip(PARTS, parts, strict=False))
+    """A workbook with these parts, but for empty ones, in the place of its own."""
+    changed = {name: part for name, part in zip(PARTS, parts, strict=False) if part}
     content = BytesIO()
     with (
         zipfile.ZipFile(BytesIO(_BASE)) as base,
@@ -101,6 +101,13 @@ def rezip(parts: list[bytes]) -> bytes:
         for name in base.namelist():
             archive.writestr(name, changed.get(name, base.read(name)))
     return content.getvalue()
+
+
+def unzip(workbook: bytes) -> bytes:
+    """What `rezip` makes a workbook of."""
+    with zipfile.ZipFile(BytesIO(workbook)) as archive:
+        names = archive.namelist()
+        return b"\0".join(archive.read(name) if name in names else b"" for name in PARTS)
 
 
 def _base() -> bytes:
@@ -124,13 +131,14 @@ READERS: dict[str, Callable[[bytes, Path], None]] = {"csv": read_csv, "xlsx": re
 
 def seeds(kind: str) -> list[bytes]:
     """Inputs to begin with: the examples, what was found before, each part of a workbook."""
-    examples = [path.read_bytes() for path in sorted(EXAMPLES.glob(f"*.{kind}"))]
+    endings = {"csv": (".csv", ".tsv", ".txt"), "xlsx": (".xlsx",)}[kind]
+    paths = (path for path in sorted(EXAMPLES.iterdir()) if path.suffix in endings)
+    examples = [path.read_bytes() for path in paths]
     found = [path.read_bytes() for path in sorted((FOUND / kind).glob("*"))]
     if kind == "csv":
         return [first + example for first in (b"\0", b"\x80") for example in examples] + found
-    with zipfile.ZipFile(BytesIO(_BASE)) as base:
-        parts = [base.read(name) for name in PARTS]
-    return [*examples, *found, b"\0".join(parts)]
+    workbooks = [example for example in examples if zipfile.is_zipfile(BytesIO(example))]
+    return [*examples, *found, *map(unzip, [_BASE, *workbooks])]
 
 
 def main(kind: str, seconds: str = "3600") -> None:
