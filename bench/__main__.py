@@ -13,6 +13,7 @@ from bench.steps import (
     Steps,
     measure_api,
     measure_assay,
+    measure_bad_rows,
     measure_exports,
     measure_from_nothing,
     measure_peers,
@@ -58,6 +59,7 @@ def main() -> int:
         print_machine(project.url)
         print(f"{rows:,} rows, {large.stat().st_size / 1e6:.0f} MB", flush=True)
         steps |= measure_assay(project, large, rows, arguments.rounds)
+        steps |= measure_bad_rows(project, rows)
         steps |= measure_references(project, rows)
         steps |= measure_uploads(project)
         steps |= measure_exports(project, rows)
@@ -66,7 +68,7 @@ def main() -> int:
         with temporary_project() as fresh:
             steps |= measure_from_nothing(fresh, small, peer_rows)
 
-    ratios = [*compare(steps), *compare_exports(steps), *compare_requests(requests)]
+    ratios = [*compare(steps, rows), *compare_exports(steps), *compare_requests(requests)]
     print()
     print_steps(list(steps.values()))
     print()
@@ -80,7 +82,7 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def compare(steps: Steps) -> list[Ratio]:
+def compare(steps: Steps, rows: int) -> list[Ratio]:
     best = {name: step.best for name, step in steps.items()}
     hand_written = best["copy"] + best["insert"]
     assay = best["load"] + best["build"]
@@ -93,6 +95,12 @@ def compare(steps: Steps) -> list[Ratio]:
             "load + build without start-up / floor",
             (best["load alone"] + best["build alone"]) / hand_written,
         ),
+        Ratio(
+            "bad rows: load + build, seconds for each million",
+            (best["load bad"] + best["build bad"]) / rows * 1_000_000,
+            at_most=120,
+        ),
+        Ratio("peak memory of the load of bad rows, MB", steps["load bad"].peak, at_most=256),
         Ratio(
             "1,000 rows into the full table / into an empty one",
             best["into many"] / best["into none"],
