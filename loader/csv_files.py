@@ -14,23 +14,16 @@ from typing import Any, BinaryIO, Self
 from assay.catalog import SourceTable
 from loader.errors import LoadError
 from loader.headers import MAX_HEADER_ROW, Layout, best_layout
-from loader.quotes import NotWellFormed, QuoteCheck, Quoting
+from loader.lines import ESCAPE, LINE_ENDS, MAX_RECORD, Lines, NoText, TooLong
+from loader.quotes import NotWellFormed, QuoteCheck
 
 DELIMITERS = (",", ";", "\t", "|")
-MAX_RECORD = 1 << 20
-"""Characters of a row: one that has as many is malformed, and only its start is kept."""
-KEPT = 1 << 10
-"""Characters that are kept of such a row."""
 # Chunks are shorter than twice this, so a row of more than MAX_RECORD spans a whole chunk,
 # which `QuoteCheck` sends to the row by row reader.
 CHUNK = MAX_RECORD // 4
 
-# Makes a byte that cannot be decoded a character of its own, so that its row can be told.
-_ESCAPE = "surrogateescape"
-_BAD = re.compile("[\udc80-\udcff]")
 # Spreadsheet programs take this first line for no row.
 _SEPARATOR = re.compile('"?sep=([^"\\w\r\n])"?[\r\n]*', re.IGNORECASE)
-_LINE_ENDS = {"\n", "\r", "\r\n"}
 _MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
     codecs.BOM_UTF16_LE: "utf-16",
@@ -84,7 +77,7 @@ class CsvFile:
             rows: list[Record] = []
             try:
                 with self._text(encoding) as text:
-                    all_rows = self._rows(_Lines(text), encoding, candidate)
+                    all_rows = self._rows(Lines(text), encoding, candidate)
                     filled = (r for r in all_rows if any(map(str.strip, r[1])))
                     rows.extend(islice(filled, int(named is not None), MAX_HEADER_ROW))
             except LoadError as error:
@@ -106,10 +99,10 @@ class CsvFile:
         text = io.TextIOWrapper(
             io.BufferedReader(self._file, CHUNK),
             encoding=layout.encoding,
-            errors=_ESCAPE,
+            errors=ESCAPE,
             newline="",
         )
-        lines = _Lines(text)
+        lines = Lines(text)
         row, fields = 0, [""]
         try:
             for row, fields in self._rows(lines, layout.encoding, layout.delimiter):
@@ -117,8 +110,8 @@ class CsvFile:
                     yield row, fields
         finally:
             text.detach().detach()  # else the end of the wrapper closes the file
-        self._line_ends = lines.ends & _LINE_ENDS
-        if lines.ends - _LINE_ENDS and any(map(str.strip, fields)) and len(fields) < layout.width:
+        self._line_ends = lines.ends & LINE_ENDS
+        if lines.ends - LINE_ENDS and any(map(str.strip, fields)) and len(fields) < layout.width:
             raise LoadError(
                 "the file ends in the middle of the row",
                 remedy="get the whole file; if this is all of it, end the last row as the others",
@@ -187,9 +180,9 @@ class CsvFile:
         return found[1] if found else None
 
     def _text(self, encoding: str) -> io.TextIOWrapper:
-        return self._path.open(encoding=encoding, errors=_ESCAPE, newline="")
+        return self._path.open(encoding=encoding, errors=ESCAPE, newline="")
 
-    def _rows(self, lines: "_Lines", encoding: str, delimiter: str) -> Iterator[Record]:
+    def _rows(self, lines: Lines, encoding: str, delimiter: str) -> Iterator[Record]:
         # A setting of the whole process; this is its only user.
         csv.field_size_limit(MAX_RECORD)
         row = 0
@@ -202,13 +195,13 @@ class CsvFile:
                         lines.end_record()
                         yield row, fields
                     is_read = True
-                except _TooLong:
+                except TooLong:
                     fragment = Fragment([lines.skip_record(delimiter)])
                     row += 1
                     yield row, fragment
         except csv.Error as error:
             raise _misquoted(str(error), row + 1) from None
-        except _NoText:
+        except NoText:
             raise self._unreadable(encoding, row + 1) from None
         except UnicodeError:
             # Not every encoding can be read on behind an error, and text is decoded ahead.
@@ -254,80 +247,8 @@ class CsvFile:
         return position - len(decoder.getstate()[0]), False
 
 
-class _Lines:
-    """The lines of a text, and of the record that is being read all that there is."""
-
-    def __init__(self, text: io.TextIOWrapper) -> None:
-        self._pieces = _pieces(text)
-        self._record: list[str] = []
-        self._length = 0
-        self.ends: set[str] = set()
-        """Line ends of the records so far; another character is the last of a file without."""
-
-    def __iter__(self) -> Iterator[str]:
-        for piece in self._pieces:
-            self._record.append(piece)
-            self._length += len(piece)
-            if self._length >= MAX_RECORD:
-                raise _TooLong
-            yield piece
-
-    def end_record(self) -> None:
-        self._end(self._record[-1])
-        self._record.clear()
-        self._length = 0
-
-    def skip_record(self, delimiter: str) -> str:
-        """Read on to the end of a record without keeping it; its start and its length.
-
-        Raises:
-            csv.Error: It is misquoted.
-        """
-        start, length = "".join(self._record)[:KEPT], self._length
-        quoting = Quoting(delimiter)
-        for piece in self._record:
-            quoting.feed(piece)
-        self._record.clear()
-        self._length = 0
-        while quoting.is_quoted or piece[-1] not in "\r\n":
-            following = next(self._pieces, "")
-            if not following:
-                quoting.end()
-                break
-            piece = following
-            quoting.feed(piece)
-            length += len(piece)
-        self._end(piece)
-        return f"{start}… ({length} characters)"
-
-    def _end(self, piece: str) -> None:
-        self.ends.add("\r\n" if piece.endswith("\r\n") else piece[-1])
-
-
-def _pieces(text: io.TextIOWrapper) -> Iterator[str]:
-    """Lines; longer ones in pieces."""
-    following = ""
-    while piece := following or text.readline(MAX_RECORD):
-        following = ""
-        if piece[-1] == "\r" and len(piece) >= MAX_RECORD:
-            following = text.readline(MAX_RECORD)
-            if following == "\n":  # a piece ended between the two
-                piece, following = piece + following, ""
-        if "\0" in piece or (not piece.isascii() and _BAD.search(piece)):
-            raise _NoText
-        yield piece
-
-
 class _UnreadableError(LoadError):
     """The bytes are no text."""
-
-
-class _NoText(Exception):  # noqa: N818
-    """A NUL, which no text has, or bytes that cannot be decoded."""
-
-
-class _TooLong(Exception):  # noqa: N818
-    """A record goes on and on."""
 
 
 def _misquoted(problem: str, row: int) -> LoadError:

@@ -2,12 +2,9 @@
 
 import datetime as dt
 import hashlib
-import lzma
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -16,6 +13,7 @@ from typing import Any, Self
 import python_calamine
 
 from assay.catalog import SourceTable
+from loader.archives import MAX_UNPACKED, check_zip, damage_told, damaged, too_large
 from loader.errors import LoadError
 from loader.headers import MAX_HEADER_ROW, Layout, best_layout, normalise
 from loader.sheets import (
@@ -24,24 +22,15 @@ from loader.sheets import (
     Survey,
     Tags,
     Texts,
-    XmlError,
     letters_of,
     parse,
 )
 
-MAX_UNPACKED = 200 * 1000 * 1000
-"""Bytes of a workbook once unpacked, and characters of a sheet whose cells share their texts."""
-MAX_ENTRIES = 1000
-MAX_RATIO = 100
-"""Unpacked to packed size of a part; sheets that people make stay far below."""
-SMALL_PART = 10 * 1000 * 1000
-"""Bytes up to which a part may be packed as tightly as it likes."""
 MAX_CELLS = 20 * 1000 * 1000
 """Cells between the first and the last of a sheet: Calamine has memory for the empty ones, too."""
 
 Cell = str | int | float | bool | dt.date | dt.time | dt.timedelta
 
-_BLOCK = 1 << 20
 _BOOK, _LINKS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
 _OPTIONAL = _TEXTS, _STYLES = "xl/sharedStrings.xml", "xl/styles.xml"
 _PLAIN = {str, int, float, bool}
@@ -69,13 +58,13 @@ class Workbook:
         self._heads: dict[str, list[list[str]]] = {}
         self._latest: _Sheet | None = None
         self._date_cells: Counter[str] = Counter()
-        _check_zip(path)
+        check_zip(path)
         self._parts = self._find_parts()
         # All that Calamine reads is well formed.
         self._texts = Texts()
         self._parse(_TEXTS, self._texts)
         self._parse(_STYLES, Handler())
-        with _damage_told():
+        with damage_told():
             self._workbook = python_calamine.CalamineWorkbook.from_path(path)
         self.names = [
             sheet.name
@@ -135,7 +124,7 @@ class Workbook:
                 error = next(peculiar, None)
             yield row, fields
         if error is not None:
-            raise _damaged("an error value is in no row")
+            raise damaged("an error value is in no row")
         self.bytes_read = self._path.stat().st_size
 
     def notes(self) -> dict[str, Any]:
@@ -155,7 +144,7 @@ class Workbook:
         if self._latest is None or self._latest.name != name:
             self._latest = None  # makes room
             survey = self._survey(name)
-            with _damage_told():
+            with damage_told():
                 sheet = self._workbook.get_sheet_by_name(name)
             self._latest = _Sheet(name, sheet, survey)
         sheet = self._latest.sheet
@@ -176,7 +165,7 @@ class Workbook:
             for _ in self._blocks(self._parts[name], exact):
                 exact.found.clear()
                 if exact.characters > MAX_UNPACKED:
-                    raise _too_large()
+                    raise too_large()
         return survey
 
     def _check_merged(self, layout: Layout) -> None:
@@ -242,7 +231,7 @@ class Workbook:
             pass
 
     def _blocks(self, name: str, handler: Handler) -> Iterator[None]:
-        with _damage_told(), zipfile.ZipFile(self._path) as archive:
+        with damage_told(), zipfile.ZipFile(self._path) as archive:
             if name in _OPTIONAL and name not in archive.namelist():
                 return
             with archive.open(name) as part:
@@ -250,7 +239,7 @@ class Workbook:
 
 
 def _rows(sheet: python_calamine.CalamineSheet) -> Iterator[list[Cell]]:
-    with _damage_told():
+    with damage_told():
         yield from sheet.iter_rows()
 
 
@@ -274,76 +263,3 @@ def to_text(cell: Cell) -> str:
             return cell.isoformat()
         case _:
             return str(cell)
-
-
-def _check_zip(path: Path) -> None:
-    """Unpack every entry once, counting: what the zip says of its sizes may be a lie."""
-    with _damage_told(), zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        if len(entries) > MAX_ENTRIES:
-            raise LoadError(
-                f"the workbook has more than {MAX_ENTRIES} parts", remedy="save the sheet as CSV"
-            )
-        if sum(entry.file_size for entry in entries) > MAX_UNPACKED:
-            raise _too_large()
-        left = MAX_UNPACKED
-        for entry in entries:
-            unpacked = 0
-            entry.file_size = left + 1  # else reading stops at the size it claims
-            with archive.open(entry) as part:
-                while block := part.read(_BLOCK):
-                    unpacked += len(block)
-                    left -= len(block)
-                    if left < 0:
-                        raise _too_large()
-                    if unpacked > max(SMALL_PART, MAX_RATIO * entry.compress_size):
-                        raise LoadError(
-                            f"the workbook's {entry.filename} unpacks to more than {MAX_RATIO} "
-                            "times its size",
-                            remedy="save the sheet as CSV",
-                        )
-
-
-def _too_large() -> LoadError:
-    return LoadError(
-        f"the workbook unpacks to more than {MAX_UNPACKED // 10**6} MB",
-        remedy="save the sheet as CSV",
-    )
-
-
-_DAMAGE = (
-    XmlError,
-    python_calamine.CalamineError,
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    OSError,  # bzip2's
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    UnicodeDecodeError,
-)
-
-
-@contextmanager
-def _damage_told() -> Iterator[None]:
-    """Turns what the libraries raise for a damaged file into its refusal."""
-    try:
-        yield
-    except (FileNotFoundError, PermissionError):
-        raise
-    except _DAMAGE as error:
-        raise _damaged(error) from None
-    except BaseException as error:
-        # Calamine's panic, for a date beyond all dates for example, is no `Exception`.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise _damaged(error) from None
-
-
-def _damaged(error: object) -> LoadError:
-    return LoadError(
-        f"the workbook cannot be read ({error})",
-        remedy="open it in a spreadsheet program and save it again, or save the sheet as CSV",
-    )

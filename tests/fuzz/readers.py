@@ -51,14 +51,14 @@ def read_csv(data: bytes, path: Path) -> None:
 
     Rows that are not too long are those of Python's own reader.
     """
-    from loader import csv_files  # noqa: PLC0415  # once the fuzzer instruments them
+    from loader import csv_files, lines  # noqa: PLC0415  # once the fuzzer instruments them
     from loader.errors import LoadError  # noqa: PLC0415
     from loader.quotes import NotWellFormed, QuoteCheck  # noqa: PLC0415
     from tests.loader.conftest import THINGS, source  # noqa: PLC0415
 
     choice = data[0] if data else 0
-    csv_files.MAX_RECORD = (1 << 20, 100)[choice // 128]
-    csv_files.CHUNK = csv_files.MAX_RECORD // 4
+    lines.MAX_RECORD = (1 << 20, 100)[choice // 128]
+    csv_files.CHUNK = lines.MAX_RECORD // 4
     path.write_bytes(data[1:])
     declared = DECLARED[choice % len(DECLARED)]
     with contextlib.suppress(LoadError), csv_files.CsvFile(path) as document:

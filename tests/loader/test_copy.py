@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from assay.catalog import Catalog
-from loader import copy, csv_files
+from loader import copy, csv_files, lines
 from loader.copy import LoadResult, load_file
 from loader.csv_files import CsvFile, Fragment
 from loader.errors import LoadError
@@ -369,7 +369,7 @@ def test_a35_a_nul_byte_is_refused_with_its_place(
     assert "UTF-16 without a byte order mark" in refusal_of(content)
 
 
-@pytest.mark.parametrize("length", [10, csv_files.MAX_RECORD, 3 * csv_files.MAX_RECORD])
+@pytest.mark.parametrize("length", [10, lines.MAX_RECORD, 3 * lines.MAX_RECORD])
 @pytest.mark.usefixtures("way")
 def test_a38_a_quote_that_never_closes_is_named_by_its_row(
     refusal_of: Callable[..., str], length: int
@@ -388,7 +388,7 @@ def test_a40_a_file_that_was_cut_is_refused(refusal_of: Callable[..., str], rest
 
 
 @pytest.mark.parametrize("is_quoted", [False, True])
-@pytest.mark.parametrize("length", [csv_files.MAX_RECORD, 3 * csv_files.MAX_RECORD + 7])
+@pytest.mark.parametrize("length", [lines.MAX_RECORD, 3 * lines.MAX_RECORD + 7])
 @pytest.mark.usefixtures("way")
 def test_a46_a_row_that_is_too_long_is_set_aside(
     load: Callable[..., LoadResult], query: Query, write: Write, length: int, is_quoted: bool
@@ -403,7 +403,7 @@ def test_a46_a_row_that_is_too_long_is_set_aside(
         (4, "jug", "tan", "3", None, None),
     )
     row = f"pot,{field},2\n"
-    kept = row[: csv_files.KEPT]
+    kept = row[: lines.KEPT]
     assert pot == (3, None, None, None, f"{kept}… ({len(row)} characters)", None)
 
 
@@ -444,7 +444,7 @@ def test_a46_other_rows_are_read_as_if_it_were_not_there(
             oracle = list(enumerate(csv.reader(text, strict=True), start=1))
         except csv.Error:
             oracle = []
-        patch.setattr(csv_files, "MAX_RECORD", limit)
+        patch.setattr(lines, "MAX_RECORD", limit)
         try:
             rows = [(1, ["a"]), *file.records(layout)]
         except LoadError:

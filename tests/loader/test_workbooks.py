@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import xlsxwriter  # type: ignore[import-untyped]
 
-from loader import workbooks
+from loader import archives, workbooks
 from loader.copy import LoadResult, load_file
 from loader.errors import LoadError
 from loader.readers import open_document
@@ -278,12 +278,12 @@ def test_a51_names_and_content_agree(make: Callable[..., Path], write: Callable[
 
 def test_a51_a_zip_bomb(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """What unpacks to more than 200 MB is refused, also when the zip lies about its sizes."""
-    monkeypatch.setattr(workbooks, "MAX_RATIO", 10_000)
+    monkeypatch.setattr(archives, "MAX_RATIO", 10_000)
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("xl/workbook.xml", bytes(workbooks.MAX_UNPACKED + 1))
+        archive.writestr("xl/workbook.xml", bytes(archives.MAX_UNPACKED + 1))
     honest = bomb.getvalue()
-    size = (workbooks.MAX_UNPACKED + 1).to_bytes(4, "little")
+    size = (archives.MAX_UNPACKED + 1).to_bytes(4, "little")
     lying = honest.replace(size, (1000).to_bytes(4, "little"))
     assert lying != honest
     for content in (honest, lying):
@@ -295,7 +295,7 @@ def test_a51_too_many_parts(write: Callable[..., Path]) -> None:
     """A zip of more than 1,000 parts is refused."""
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w") as archive:
-        for number in range(workbooks.MAX_ENTRIES + 1):
+        for number in range(archives.MAX_ENTRIES + 1):
             archive.writestr(str(number), b"")
     with pytest.raises(LoadError, match="more than 1000 parts; save the sheet as CSV"):
         Workbook(write(bomb.getvalue(), "bomb.xlsx"))
@@ -305,7 +305,7 @@ def test_a51_a_part_that_is_packed_too_tightly(write: Callable[..., Path]) -> No
     """Zeros are packed a thousand to one; the sheets that people make, fifteen to one."""
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("xl/workbook.xml", bytes(workbooks.SMALL_PART + 1))
+        archive.writestr("xl/workbook.xml", bytes(archives.SMALL_PART + 1))
     with pytest.raises(LoadError, match="unpacks to more than 100 times its size"):
         Workbook(write(bomb.getvalue(), "bomb.xlsx"))
 
