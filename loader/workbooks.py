@@ -171,7 +171,8 @@ class Workbook:
     def _check_merged(self, layout: Layout) -> None:
         """Of merged cells only the first has the value: what the others mean is not guessed."""
         survey = self._latest.survey if self._latest else Survey()
-        if survey.merged is not None and survey.merged_row > layout.row:
+        # row 0: somebody looks for the header
+        if survey.merged is not None and 0 < layout.row < survey.merged_row:
             raise LoadError(
                 f"the cells {survey.merged} are merged, and only the first of them has a value",
                 remedy="unmerge the cells below the header and fill each of them",
