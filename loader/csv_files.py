@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Self
 
 from assay.catalog import SourceTable
 from loader.errors import LoadError
-from loader.headers import MAX_HEADER_ROW, Layout, best_layout
+from loader.headers import MAX_HEADER_ROW, Layout, best_layout, match_headers
 from loader.lines import ESCAPE, LINE_ENDS, MAX_RECORD, Lines, NoText, TooLong
 from loader.quotes import NotWellFormed, QuoteCheck
 
@@ -77,9 +77,12 @@ class CsvFile:
             rows: list[Record] = []
             try:
                 with self._text(encoding) as text:
-                    all_rows = self._rows(Lines(text), encoding, candidate)
+                    all_rows = self._rows(Lines(text), encoding, candidate, is_head=True)
                     filled = (r for r in all_rows if any(map(str.strip, r[1])))
-                    rows.extend(islice(filled, int(named is not None), MAX_HEADER_ROW))
+                    for row, cells in islice(filled, int(named is not None), MAX_HEADER_ROW):
+                        rows.append((row, cells))
+                        if match_headers(source_table, cells, row).fits:
+                            break
             except LoadError as error:
                 problem = error
             if rows:
@@ -182,7 +185,10 @@ class CsvFile:
     def _text(self, encoding: str) -> io.TextIOWrapper:
         return self._path.open(encoding=encoding, errors=ESCAPE, newline="")
 
-    def _rows(self, lines: Lines, encoding: str, delimiter: str) -> Iterator[Record]:
+    def _rows(
+        self, lines: Lines, encoding: str, delimiter: str, *, is_head: bool = False
+    ) -> Iterator[Record]:
+        """All rows; of the head only those above a row that is too long."""
         # A setting of the whole process; this is its only user.
         csv.field_size_limit(MAX_RECORD)
         row = 0
@@ -196,6 +202,12 @@ class CsvFile:
                         yield row, fields
                     is_read = True
                 except TooLong:
+                    if is_head:
+                        raise LoadError(
+                            f"no header stands above this row of {MAX_RECORD} characters or more",
+                            remedy="put the header into one of the first rows",
+                            row=row + 1,
+                        ) from None
                     fragment = Fragment([lines.skip_record(delimiter)])
                     row += 1
                     yield row, fragment

@@ -407,6 +407,12 @@ def test_a46_a_row_that_is_too_long_is_set_aside(
     assert pot == (3, None, None, None, f"{kept}… ({len(row)} characters)", None)
 
 
+def test_a46_a_long_row_is_no_header(refusal_of: Callable[..., str]) -> None:
+    """The header is looked for above it."""
+    sentence = "row 2: no header stands above this row of 1048576 characters or more"
+    assert sentence in refusal_of(b"\n" + b"Thing Name," * 100_000 + b"Colour\n")
+
+
 @pytest.mark.parametrize("is_quoted", [False, True])
 def test_a46_a_long_row_takes_no_memory(write: Write, is_quoted: bool) -> None:
     """A row of 64 MB is read in a few pieces of 1 MB."""
