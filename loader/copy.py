@@ -304,6 +304,8 @@ def _pipe(connection: Connection, document: CsvFile, layout: Layout, progress: P
                 copy.write(chunk)
                 progress(document.bytes_read, max(check.line_ends - 1, 0))
         rows = cursor.rowcount
+    if rows and check.line_ends == 1:
+        raise NotWellFormed  # its lines end in CR, which nobody has counted
     if check.line_ends > 1:
         sequence = sequence_of(layout.source_table).as_string()
         (last_row,) = _one(connection.execute(_LAST_ROW, [sequence]))

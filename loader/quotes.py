@@ -1,9 +1,5 @@
 """Proof that the bytes of a CSV file mean the same to PostgreSQL as to everyone else."""
 
-import csv
-import re
-from typing import Literal
-
 
 class NotWellFormed(Exception):  # noqa: N818  # a turn of the road, not an error
     """The file must be read row by row."""
@@ -51,58 +47,3 @@ class QuoteCheck:
         if not line_ends and chunk.endswith(b"\n"):
             raise NotWellFormed
         self.line_ends += line_ends
-
-
-# What follows in a quoted field up to the quote that closes it.
-_INSIDE = re.compile('[^"]*+(?:""[^"]*+)*+')
-
-
-class Quoting:
-    """Follows the quotes of one record, piece after piece, as a strict `csv.reader` takes them."""
-
-    def __init__(self, delimiter: str) -> None:
-        self._delimiter = delimiter
-        self._state: Literal["start", "plain", "quoted", "closing"] = "start"
-        """`start`: a field begins; `closing`: behind a quote that ends the field or is escaped."""
-
-    @property
-    def is_quoted(self) -> bool:
-        return self._state == "quoted"
-
-    def feed(self, text: str) -> None:
-        """Go on with the next piece, which is not empty.
-
-        Raises:
-            csv.Error: Text follows a closing quote.
-        """
-        position = 0
-        if self._state in {"start", "closing"} and text[0] == '"':
-            self._state, position = "quoted", 1
-        elif self._state == "closing":
-            self._close(text[0])
-        else:
-            self._state = "quoted" if self._state == "quoted" else "plain"
-        while position < len(text):
-            if self._state == "plain":
-                opening = text.find(f'{self._delimiter}"', position)
-                if opening < 0:
-                    self._state = "start" if text[-1] == self._delimiter else "plain"
-                    return
-                self._state, position = "quoted", opening + 2
-            else:
-                inside = _INSIDE.match(text, position)
-                position = inside.end() + 1 if inside else position
-                if position == len(text):
-                    self._state = "closing"
-                elif position < len(text):
-                    self._close(text[position])
-
-    def end(self) -> None:
-        """The text ends here. Raises `csv.Error` inside quotes."""
-        if self._state == "quoted":
-            raise csv.Error("unexpected end of data")
-
-    def _close(self, following: str) -> None:
-        if following not in {self._delimiter, "\r", "\n"}:
-            raise csv.Error("text follows a closing quote")
-        self._state = "plain"

@@ -37,7 +37,7 @@ class Document(AbstractContextManager["Document"], Protocol):
         """
 
     def notes(self) -> dict[str, Any]:
-        """What a person may want to know of the rows, once all were read; nothing is falsy."""
+        """What a person may want to know of the rows, once all were read."""
 
     def digest(self) -> str:
         """Hexadecimal sha256 of the bytes that were read, once all were."""
