@@ -23,8 +23,12 @@ SMALL_PART = 10 * 1000 * 1000
 _BLOCK = 1 << 20
 
 
-def check_zip(path: Path) -> None:
-    """Unpack every entry once, counting: what the zip says of its sizes may be a lie."""
+def check_zip(path: Path) -> dict[str, str]:
+    """Unpack every entry once, counting: what the zip says of its sizes may be a lie.
+
+    Returns:
+        The names of the entries, by `part_name`.
+    """
     with damage_told(), zipfile.ZipFile(path) as archive:
         entries = archive.infolist()
         if len(entries) > MAX_ENTRIES:
@@ -49,6 +53,15 @@ def check_zip(path: Path) -> None:
                             "times its size",
                             remedy="save the sheet as CSV",
                         )
+        names = {part_name(entry.filename): entry.filename for entry in entries}
+        if len(names) < len(entries):
+            raise damaged("two of its parts have one name")
+        return names
+
+
+def part_name(name: str) -> str:
+    """Calamine finds parts in any spelling, so what is checked is what it finds."""
+    return name.replace("\\", "/").casefold()
 
 
 def too_large() -> LoadError:

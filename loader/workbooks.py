@@ -13,7 +13,7 @@ from typing import Any, Self
 import python_calamine
 
 from assay.catalog import SourceTable
-from loader.archives import MAX_UNPACKED, check_zip, damage_told, damaged, too_large
+from loader.archives import MAX_UNPACKED, check_zip, damage_told, damaged, part_name, too_large
 from loader.errors import LoadError
 from loader.headers import MAX_HEADER_ROW, Layout, best_layout, normalise
 from loader.sheets import (
@@ -58,7 +58,7 @@ class Workbook:
         self._heads: dict[str, list[list[str]]] = {}
         self._latest: _Sheet | None = None
         self._date_cells: Counter[str] = Counter()
-        check_zip(path)
+        self._names = check_zip(path)
         self._parts = self._find_parts()
         # All that Calamine reads is well formed.
         self._texts = Texts()
@@ -232,11 +232,14 @@ class Workbook:
             pass
 
     def _blocks(self, name: str, handler: Handler) -> Iterator[None]:
-        with damage_told(), zipfile.ZipFile(self._path) as archive:
-            if name in _OPTIONAL and name not in archive.namelist():
-                return
-            with archive.open(name) as part:
-                yield from parse(part, handler)
+        if name in _OPTIONAL and part_name(name) not in self._names:
+            return
+        with (
+            damage_told(),
+            zipfile.ZipFile(self._path) as archive,
+            archive.open(self._names[part_name(name)]) as part,
+        ):
+            yield from parse(part, handler)
 
 
 def _rows(sheet: python_calamine.CalamineSheet) -> Iterator[list[Cell]]:

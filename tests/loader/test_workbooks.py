@@ -344,6 +344,24 @@ def test_a51_texts_that_many_cells_share(make: Callable[..., Path]) -> None:
             book.layout(THINGS)
 
 
+@pytest.mark.parametrize("name", ["xl/SharedStrings.XML", "xl\\sharedStrings.xml"])
+def test_a51_parts_in_other_spellings(make: Callable[..., Path], name: str) -> None:
+    """They are found, and so are checked; of two spellings none is chosen."""
+    path = make(A=[HEADER, ["cup", "red", 1]])
+    with zipfile.ZipFile(path) as archive:
+        parts = {part: archive.read(part) for part in archive.namelist()}
+    for texts in ((name,), (name, "xl/sharedStrings.xml")):
+        with zipfile.ZipFile(path, "w") as archive:
+            for part, content in parts.items():
+                if part != "xl/sharedStrings.xml":
+                    archive.writestr(part, content)
+            for part in texts:
+                archive.writestr(part, b"<!DOCTYPE x><x/>")
+        problem = "has a document type" if len(texts) == 1 else "two of its parts have one name"
+        with pytest.raises(LoadError, match=problem):
+            Workbook(path)
+
+
 def test_cells_far_apart(make: Callable[..., Path]) -> None:
     """Two cells in opposite corners would need memory for all between them."""
     path = make(A=[HEADER])
