@@ -7,7 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-long docs lint bench lock clean
+.PHONY: run test test-long fuzz docs lint bench lock clean
 
 run: .venv/.runtime
 	@$(BIN)/assay up $(FILES)
@@ -23,6 +23,13 @@ docs: .venv/.development
 # All of it, with the tests that take minutes: HISTORIES=1000, SECONDS=300, SEED=1.
 test-long: .venv/.development
 	@$(BIN)/python -m pytest -m "long or not long"
+
+# A coverage-guided fuzzer on the readers, a process for each kind of file: SECONDS=3600.
+fuzz: .venv/.bench
+	@$(BIN)/python -m tests.fuzz.readers csv $(or $(SECONDS),3600) &
+	trap "kill $$! 2> /dev/null || true" EXIT
+	$(BIN)/python -m tests.fuzz.readers xlsx $(or $(SECONDS),3600)
+	wait $$!
 
 lint: .venv/.development
 	@$(BIN)/ruff check .

@@ -489,7 +489,12 @@ def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:
         if "where" not in declared
     }
     implied = [
-        Rule("field_count", "fields", (), "The row has more or fewer fields than the header.")
+        Rule(
+            "field_count",
+            "fields",
+            (),
+            "The row has more or fewer fields than the header, or is too long.",
+        )
     ]
     for name, column in node["columns"].items():
         title = _title(column)

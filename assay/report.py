@@ -13,7 +13,7 @@ from assay.catalog import Catalog
 from assay.dbt import FailedTest
 from assay.settings import Settings
 from loader.loads import LoadResult
-from loader.report import PROPOSED, read_rejected, read_report
+from loader.report import PROPOSED, read_examples, read_report
 
 if TYPE_CHECKING:
     from assay.scaffold import Draft
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from sync.delivery import Account
 
 ROWS_SHOWN = 20
+"""Of the rejected rows of each rule, and of those that a test found."""
+MUCH_REJECTED = 5
+"""Percent of a load's rows; more are warned of."""
 ACCOUNT = ("rows", "new", "changed", "unchanged", "superseded", "duplicates", "rejected")
 _FAILING = "select to_jsonb(found)::text from ({}\n) as found limit {}"
 UNLOADED = ("deleted", "restored", "newer")
@@ -50,6 +53,8 @@ def print_results(console: Console, results: list[LoadResult]) -> None:
             f"{printable(result.file_name)}: {result.state} as load {result.load_id},"
             f" {result.rows:,} rows into {result.source_table}"
         )
+        notes = (f"{name.replace('_', ' ')} {_note(note)}" for name, note in result.notes.items())
+        console.print(f"  {'; '.join(notes)}")
 
 
 def print_failed_tests(
@@ -75,12 +80,13 @@ def print_loads(console: Console, url: str, catalog: Catalog, load_ids: set[int]
             for account in load["entities"]:
                 console.print(_account(load, account))
                 _print_counts(console, account)
-            rejected = read_rejected(connection, catalog, load["source_table"], load_id, ROWS_SHOWN)
-            if rejected:
-                total = sum(account["rejected"] for account in load["entities"])
-                fed = catalog.fed_by(load["source_table"])
-                is_personal = any(entity.has_personal_data for entity in fed)
-                console.print(_rejected(rejected, total, is_personal=is_personal))
+            fed = catalog.fed_by(load["source_table"])
+            examples = read_examples(connection, catalog, load["source_table"], load_id, ROWS_SHOWN)
+            # What a terminal shows is kept as a log: rows with personal columns do not appear.
+            is_personal = any(entity.has_personal_data for entity in fed)
+            for account in load["entities"]:
+                shown = examples.get(account["entity"], {})
+                _print_rejected(console, account, shown, is_personal=is_personal)
 
 
 def print_draft(console: Console, file: Path, draft: "Draft") -> None:
@@ -146,17 +152,37 @@ def _print_counts(console: Console, account: dict[str, Any]) -> None:
         console.print(f"  warning {name}: {warning['count']:,} rows. {message}")
 
 
-def _rejected(rejected: list[dict[str, Any]], total: int, *, is_personal: bool) -> Table:
-    shown = f"the first {len(rejected)} of {total:,}" if total > len(rejected) else f"{total:,}"
-    # What a terminal shows is kept as a log: rows with personal columns are not shown there.
-    heading = "why" if is_personal else "why, and the row as it came"
-    table = Table("row", heading, title=f"rejected rows: {shown}")
-    table.title_justify = "left"
-    for row in rejected:
-        lines = [f"[bold]{rule['name']}[/]: {printable(rule['message'])}" for rule in row["rules"]]
-        if not is_personal:
-            lines += [f"{PROPOSED} {printable(proposal)}" for proposal in row["proposals"]]
-            came = row["malformed"] or ", ".join(value or "" for value in row["row"].values())
-            lines.append(f"[dim]{printable(came)}[/]")
-        table.add_row(str(row["row_number"]), "\n".join(lines))
-    return table
+def _print_rejected(
+    console: Console,
+    account: dict[str, Any],
+    examples: dict[str, list[dict[str, Any]]],
+    *,
+    is_personal: bool,
+) -> None:
+    """How many rows each rule rejected, and the first of them as they came."""
+    if account["rejected"] * 100 > account["rows"] * MUCH_REJECTED:
+        share = account["rejected"] / account["rows"]
+        console.print(f"  warning: {share:.0%} of the rows of {account['entity']} are rejected")
+    for name, rule in account["rules"].items():
+        shown = examples.get(name, [])
+        console.print(f"  [bold]{name}[/]: {rule['count']:,} rows. {printable(rule['message'])}")
+        if is_personal:
+            console.print(f"    rows {', '.join(str(row['row_number']) for row in shown)}")
+            continue
+        for row in shown:
+            came = row["malformed"] or ", ".join(
+                value or "" for value in (row["row"] or {}).values()
+            )
+            console.print(f"    row {row['row_number']}: [dim]{printable(came)}[/]")
+            for proposal in row["proposals"]:
+                console.print(f"      {PROPOSED} {printable(proposal)}")
+
+
+def _note(note: object) -> str:
+    match note:
+        case dict():
+            return ", ".join(f"{printable(key)} -> {_note(value)}" for key, value in note.items())
+        case list():
+            return ", ".join(map(_note, note))
+        case _:
+            return printable(repr(note) if isinstance(note, str) else str(note))

@@ -13,6 +13,7 @@ from bench.steps import (
     Steps,
     measure_api,
     measure_assay,
+    measure_bad_rows,
     measure_enrichment,
     measure_exports,
     measure_extraction,
@@ -64,6 +65,7 @@ def main() -> int:
         print_machine(project.url)
         print(f"{rows:,} rows, {large.stat().st_size / 1e6:.0f} MB", flush=True)
         steps |= measure_assay(project, large, rows, arguments.rounds)
+        steps |= measure_bad_rows(project, rows)
         steps |= measure_references(project, rows)
         steps |= measure_extraction(project, peer_rows)
         steps |= measure_enrichment(project, ENRICHED)
@@ -76,7 +78,7 @@ def main() -> int:
             steps |= measure_from_nothing(fresh, small, peer_rows)
 
     ratios = [
-        *compare(steps),
+        *compare(steps, rows),
         *compare_exports(steps),
         *compare_lake(steps),
         *compare_requests(requests),
@@ -94,7 +96,7 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def compare(steps: Steps) -> list[Ratio]:
+def compare(steps: Steps, rows: int) -> list[Ratio]:
     best = {name: step.best for name, step in steps.items()}
     hand_written = best["copy"] + best["insert"]
     assay = best["load"] + best["build"]
@@ -107,6 +109,12 @@ def compare(steps: Steps) -> list[Ratio]:
             "load + build without start-up / floor",
             (best["load alone"] + best["build alone"]) / hand_written,
         ),
+        Ratio(
+            "bad rows: load + build, seconds for each million",
+            (best["load bad"] + best["build bad"]) / rows * 1_000_000,
+            at_most=120,
+        ),
+        Ratio("peak memory of the load of bad rows, MB", steps["load bad"].peak, at_most=256),
         Ratio(
             "1,000 rows into the full table / into an empty one",
             best["into many"] / best["into none"],

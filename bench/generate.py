@@ -1,12 +1,12 @@
-"""Writes a well-formed metabolites file of any number of rows, the same bytes each time.
+"""Writes metabolites files of any number of rows, the same bytes each time.
 
 One row in ten has a trouble that staging repairs (a blank level, a zero before the check
 digit, a line break in the InChI); none is rejected, so that the hand-written floor, which
-judges nothing, does the same work.
+judges nothing, does the same work. In a file of bad rows each one is rejected.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 HEADER = "Features,Identification_level,ID_InChI,CAS_number,Method,Sample Data\n"
@@ -33,16 +33,30 @@ def row(number: int) -> str:
     return f'feature-{number:07d},{level},"{inchi}",{cas},METHOD_{number % 20:02d},{value}\n'
 
 
-def blocks(rows: int, first: int = 0) -> Iterator[str]:
+def bad_row(number: int) -> str:
+    """A row that breaks one of the rules, each in turn."""
+    name, cas = f"bad-{number:07d}", cas_number(100_000 + number)
+    return (
+        f"{name},1,,,GC,1\n",
+        f"{name},1,,{cas[:-1]}{(int(cas[-1]) + 1) % 10},GC,1\n",
+        f"{name},9,,{cas},GC,1\n",
+        f"{name},1,InChI=1S/banana,,GC,1\n",
+        f'{name},1,,{cas},GC,"1,5"\n',
+        f"{name},1,,{cas},,1\n",
+        f"{name},1\n",
+    )[number % 7]
+
+
+def blocks(rows: int, first: int = 0, make_row: Callable[[int], str] = row) -> Iterator[str]:
     yield HEADER
     for start in range(first, first + rows, BLOCK):
-        yield "".join(map(row, range(start, min(start + BLOCK, first + rows))))
+        yield "".join(map(make_row, range(start, min(start + BLOCK, first + rows))))
 
 
-def write(path: Path, rows: int, first: int = 0) -> None:
+def write(path: Path, rows: int, first: int = 0, make_row: Callable[[int], str] = row) -> None:
     """Rows of numbers from `first` on: other numbers, other keys and identifiers."""
     with path.open("w", encoding="utf-8", newline="") as file:
-        file.writelines(blocks(rows, first))
+        file.writelines(blocks(rows, first, make_row))
 
 
 if __name__ == "__main__":

@@ -104,6 +104,27 @@ def measure_assay(project: Project, file: Path, rows: int, rounds: int) -> Steps
     }
 
 
+def measure_bad_rows(project: Project, rows: int) -> Steps:
+    """As many rows that are all rejected, beside a few that are curated and stay as they are."""
+    say(f"{rows:,} bad rows: load, build")
+    project.reset()
+    few, bad = project.folder / "few.csv", project.folder / "bad.csv"
+    generate.write(few, _FEW)
+    project.assay("load", few)
+    project.assay("build", *_ONE)
+    generate.write(bad, rows, make_row=generate.bad_row)
+    load = project.assay("load", bad)
+    build = project.assay("build", *_ONE)
+    check(project.url, "curated.metabolites", _FEW)
+    check(project.url, "journal.verdicts", rows)
+    return {
+        "load bad": Step("assay load of bad rows", [load.seconds], [load.peak_megabytes]),
+        "build bad": Step(
+            "assay build", [build.seconds], [build.peak_megabytes], "all rejected and reported"
+        ),
+    }
+
+
 def measure_references(project: Project, encounters: int) -> Steps:
     """Rows that refer to a tenth as many others, which are there."""
     say(f"{encounters:,} encounters of {encounters // 10:,} patients: load, COPY")

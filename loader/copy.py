@@ -15,11 +15,12 @@ from psycopg import Connection, sql
 from psycopg.types.json import Jsonb
 
 from assay.catalog import SourceTable
+from loader.csv_files import CsvFile, Fragment, Record
 from loader.errors import LoadError
 from loader.headers import Layout
 from loader.loads import CLOCK, LOCK, RECORD, RECORD_FAILURE, START, LoadResult
 from loader.quotes import NotWellFormed, QuoteCheck
-from loader.readers import CsvFile, Document, Record, hash_file, open_document
+from loader.readers import Document, hash_file, open_document
 from loader.tables import sequence_of, table_of
 
 Progress = Callable[[int, int], None]
@@ -75,8 +76,16 @@ copy {table} ({columns}) from stdin with (format csv, force_null *, encoding 'UT
 @dataclass
 class _Copied:
     rows: int
+    blank_rows: int = 0
     malformed_rows: int = 0
     unknown_columns: list[str] = field(default_factory=list)
+
+    def notes(self) -> dict[str, Any]:
+        return {
+            "blank_rows": self.blank_rows,
+            "malformed_rows": self.malformed_rows,
+            "unknown_columns": self.unknown_columns,
+        }
 
 
 @dataclass
@@ -217,11 +226,8 @@ def _load_document(
     if request.sha256 not in (None, digest) or _stamp(request.path) != request.stamp:
         raise LoadError("the file changed while it was read", remedy="load it again")
     request.sha256 = digest
-    notes = layout.notes()
-    if copied.unknown_columns:
-        notes["unknown_columns"] = copied.unknown_columns
-    if copied.malformed_rows:
-        notes["malformed_rows"] = copied.malformed_rows
+    notes = layout.notes() | document.notes() | copied.notes()
+    notes = {name: note for name, note in notes.items() if note}
     connection.execute(LOCK, [CLOCK])
     recorded = {"load_id": load_id, "row_count": copied.rows, "notes": Jsonb(notes)}
     connection.execute(RECORD, request.parameters() | recorded)
@@ -263,12 +269,14 @@ def _pipe(connection: Connection, document: CsvFile, layout: Layout, progress: P
                 copy.write(chunk)
                 progress(document.bytes_read, max(check.line_ends - 1, 0))
         rows = cursor.rowcount
+    if rows and check.line_ends == 1:
+        raise NotWellFormed  # its lines end in CR, which nobody has counted
     if check.line_ends > 1:
         sequence = sequence_of(layout.source_table).as_string()
         (last_row,) = _one(connection.execute(_LAST_ROW, [sequence]))
         if last_row != check.line_ends or rows >= last_row:
             raise NotWellFormed
-    return _Copied(rows)
+    return _Copied(rows, blank_rows=max(check.line_ends - 1 - rows, 0))
 
 
 def _copy_records(
@@ -315,9 +323,13 @@ def _raw_rows(
     width, widest = layout.width, len(layout.columns)
     for row, fields in records:
         if not any(fields) or (len(fields) == 1 < width and not fields[0].strip()):
+            copied.blank_rows += 1
             continue
         count = len(fields)
-        if not width <= count <= widest:
+        if isinstance(fields, Fragment):
+            copied.malformed_rows += 1
+            yield row, *nothing, fields[0], None
+        elif not width <= count <= widest:
             copied.malformed_rows += 1
             yield row, *nothing, _to_csv(fields), None
         elif is_plain:

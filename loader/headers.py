@@ -2,12 +2,15 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from assay.catalog import SourceColumn, SourceTable
 from loader.errors import LoadError
+
+MAX_HEADER_ROW = 50
+"""The header stands in one of these first rows."""
 
 # What headers differ in when people mean the same: white space (NBSP is in \s), `_`, the soft
 # hyphen, zero-width characters and the byte order mark.
@@ -105,8 +108,15 @@ class Layout:
                 message += f" ({unknown[near[0]]!r} may be meant for {column.header!r})"
         remedy = "add the column or correct its header"
         if len(self.headers) == 1 and self.delimiter is not None:
-            remedy += f" (only one column was found: is the delimiter {self.delimiter!r}?)"
+            remedy += " (only one column was found: declare another `delimiter`)"
         return LoadError(message, remedy=remedy, row=self.row)
+
+
+def best_layout(source_table: SourceTable, rows: Iterable[tuple[int, Sequence[str]]]) -> Layout:
+    """The first row that has all mandatory headers, else the one that has most of them."""
+    layouts = [match_headers(source_table, cells, row) for row, cells in rows]
+    fitting = (layout for layout in layouts if layout.fits)
+    return next(fitting, max(layouts, key=lambda layout: (layout.matched, -layout.row)))
 
 
 def match_headers(source_table: SourceTable, cells: Sequence[str], row: int) -> Layout:

@@ -41,5 +41,7 @@ class LoadResult:
     rows: int
     notes: dict[str, Any]
     """How the file was understood: `delimiter`, `encoding`, `sheet`, `header_row`,
-    `renamed_headers`, `unknown_columns`, `malformed_rows`; only what there is to say."""
+    `renamed_headers`, `unknown_columns`; what was found in it: `line_ends` (where they are mixed),
+    `blank_rows`, `malformed_rows`, `formula_cells`, `date_cells`; of an API, `gone_parents`; only
+    what there is to say."""
     seconds: float

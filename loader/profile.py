@@ -14,9 +14,9 @@ from typing import Literal
 
 from assay.catalog import SourceTable
 from loader.errors import LoadError
-from loader.headers import Layout, match_headers, normalise
+from loader.headers import MAX_HEADER_ROW, Layout, match_headers, normalise
 from loader.readers import Document
-from loader.workbooks import MAX_HEADER_ROW, Workbook
+from loader.workbooks import Workbook
 
 DataType = Literal["boolean", "integer", "bigint", "numeric", "date", "timestamptz", "uuid", "text"]
 # The narrower one first.

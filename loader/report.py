@@ -129,10 +129,53 @@ STATE_OF_LOAD = """
 """
 
 
+def _examples(source: SourceTable) -> str:
+    """$1 limit of each rule, $2 load."""
+    # The verdicts of a rule are looked for up to the limit; a million of them are not sorted.
+    return f"""
+        with shown as materialized (
+            select accounts.entity, rule.name, first.row_number, first.proposals
+            from journal.accounts
+            cross join jsonb_object_keys(accounts.rules) as rule (name)
+            cross join lateral (
+                select row_number, proposals from journal.verdicts
+                where
+                    verdicts.entity = accounts.entity
+                    and load_id = $2::bigint
+                    and rules @> array[rule.name]
+                order by row_number limit $1::integer
+            ) as first
+            where accounts.load_id = $2::bigint
+        )
+        select shown.entity, shown.name, row_to_json(item.*)
+        from shown
+        cross join lateral (
+            select
+                shown.row_number,
+                shown.proposals,
+                {_row_as_it_came(source)},
+                {_cut("came", "_malformed", "malformed")}
+            from (select) as always
+            left join {table_of(source).as_string()} as came
+                on came._load_id = $2::bigint and came._row_number = shown.row_number
+        ) as item
+        order by shown.entity, shown.name, shown.row_number
+    """
+
+
+def _row_as_it_came(source: SourceTable) -> str:
+    """Null where the row is malformed or no longer there."""
+    columns = ", ".join(_cut("came", column.name) for column in source.columns)
+    return f"""
+        case when came._malformed is null and came._row_number is not null then (
+            select row_to_json(cells.*) from (select {columns}) as cells
+        ) end as row
+    """
+
+
 def page_of_rejected(source: SourceTable, *, is_first: bool) -> str:
     """$1 limit, $2 load, $3 as $2 of ONE_LOAD, $4 and $5 entity and row number to go on after."""
     after = "true" if is_first else "(entity, row_number) > ($4::text, $5::text::bigint)"
-    columns = ", ".join(_cut("came", column.name) for column in source.columns)
     return f"""
         with page as (
             select entity, row_number, rules, proposals
@@ -161,9 +204,7 @@ def page_of_rejected(source: SourceTable, *, is_first: bool) -> str:
                             from unnest(shown.rules) as broken (name)
                         ) as rules,
                         shown.proposals,
-                        case when came._malformed is null and came._row_number is not null then (
-                            select row_to_json(cells.*) from (select {columns}) as cells
-                        ) end as row,
+                        {_row_as_it_came(source)},
                         {_cut("came", "_malformed", "malformed")}
                     from shown
                     left join {table_of(source).as_string()} as came
@@ -257,22 +298,22 @@ def read_report(connection: Connection, catalog: Catalog, load_id: int) -> dict[
     return report
 
 
-def read_rejected(
+def read_examples(
     connection: Connection, catalog: Catalog, source_table: str, load_id: int, limit: int
-) -> list[dict[str, Any]]:
-    """The first rejected rows of a load: entity, row number, rules, proposals, the row."""
-    query = page_of_rejected(catalog.source_tables[source_table], is_first=True)
-    parameters = (limit, str(load_id), rules_as_json(catalog))
+) -> dict[str, dict[str, list[dict[str, Any]]]]:
+    """The first rows of each rule: {entity: {rule: [{row_number, proposals, row, malformed}]}}."""
+    query = _examples(catalog.source_tables[source_table])
+    found: dict[str, dict[str, list[dict[str, Any]]]] = {}
     # the text is this module's own, with the catalog's identifiers quoted
-    row = RawCursor(connection).execute(query.encode(), parameters).fetchone()
-    rejected: list[dict[str, Any]] = json.loads(row[0]) if row else []
-    return rejected
+    for entity, rule, row in RawCursor(connection).execute(query.encode(), (limit, load_id)):
+        found.setdefault(entity, {}).setdefault(rule, []).append(row)
+    return found
 
 
 def reports_as_literals(
     catalog: Catalog, source_table: str, load_id: int, limit: int, *, is_rehearsal: bool
 ) -> tuple[str, str]:
-    """What `read_report` and `read_rejected` ask, as SQL that is complete in itself."""
+    """`ONE_LOAD` and the first page of rejected rows, as SQL that is complete in itself."""
     rules = rules_as_json(catalog)
     one = _ONE_REHEARSAL if is_rehearsal else ONE_LOAD
     page = page_of_rejected(catalog.source_tables[source_table], is_first=True)

@@ -58,7 +58,7 @@ def write_workbook(path: Path, rows: list[list[Any]]) -> None:
 
 
 @pytest.mark.parametrize("format_", ["csv", "xlsx"])
-async def test_what_goes_out_changes_nothing_when_it_comes_in(
+async def test_a50_what_goes_out_changes_nothing_when_it_comes_in(
     served: Served, tmp_path: Path, format_: str
 ) -> None:
     """Rows of the sample file, rows that the API made, and what a spreadsheet would run."""

@@ -297,7 +297,7 @@ def test_b23_personal_columns_stand_in_no_log(clinic: Warehouse) -> None:
     bad = load(clinic, "patients", [own("patients", 3, GENDER="", SSN="999-77-7777")], "bad", "a,b")
     clinic.build()
     shown = said(clinic, bad)
-    assert "gender_required: Gender is mandatory." in shown
+    assert "gender_required: 1 rows. Gender is mandatory." in shown
     assert "field_count" in shown
     assert "999-77-7777" not in shown
     assert "Fernfield" not in shown

@@ -1,12 +1,15 @@
 """Loading files: what is stored, what is refused, and that both ways of reading agree."""
 
+import codecs
 import csv
 import hashlib
 import io
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from assay.catalog import Catalog
-from loader import copy, readers
+from loader import copy, csv_files, lines
 from loader.copy import load_file
+from loader.csv_files import CsvFile, Fragment
 from loader.errors import LoadError
+from loader.headers import match_headers
 from loader.loads import LoadResult
 from loader.quotes import NotWellFormed, QuoteCheck
 from loader.rehearsals import forget, forget_left_over, rehearsing
@@ -39,7 +44,7 @@ ROWS = (
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Both ways of reading; a test that uses it holds for each."""
     if request.param == "row by row":
-        monkeypatch.setattr(readers.CsvFile, "is_pipeable", lambda *_: False)
+        monkeypatch.setattr(CsvFile, "is_pipeable", lambda *_: False)
     return str(request.param)
 
 
@@ -72,6 +77,24 @@ def stored(load: Callable[..., LoadResult], query: Query, write: Write) -> Calla
         rows = [tuple(row.values()) for row in query(ROWS, [result.load_id])]
         assert len(rows) == result.rows
         return rows
+
+    return run
+
+
+@pytest.fixture
+def refusal_of(load: Callable[..., LoadResult], query: Query, write: Write) -> Callable[..., str]:
+    """The sentence with which content is refused, of which there is nothing but a record."""
+
+    def run(content: bytes) -> str:
+        with pytest.raises(LoadError) as refusal:
+            load(write(content))
+        sentence = str(refusal.value)
+        assert sentence.startswith("things.csv")
+        assert refusal.value.remedy
+        assert query("select * from raw.shop__things") == []
+        record = query("select state, error, clock from raw.loads order by load_id")[-1]
+        assert record == {"state": "failed", "error": sentence, "clock": None}
+        return sentence
 
     return run
 
@@ -113,12 +136,15 @@ def test_row_numbers_are_those_of_a_spreadsheet(stored: Callable[..., Any]) -> N
 
 
 @pytest.mark.usefixtures("way")
-def test_blank_rows_are_positions_but_no_rows(stored: Callable[..., Any]) -> None:
-    """Neither an empty line nor one of empty fields is a row; the numbers go on behind it."""
+def test_a39_blank_lines_are_positions_but_no_rows(
+    stored: Callable[..., Any], query: Query
+) -> None:
+    """Neither an empty line nor one of empty fields is a row; they are counted."""
     content = HEADER + 'cup,red,1\n,,\npot,blue,2\n"","",\n\n   \njug,tan,3\n,,\n'
     assert stored(content) == plain(
         (2, "cup", "red", "1"), (4, "pot", "blue", "2"), (8, "jug", "tan", "3")
     )
+    assert query("select notes -> 'blank_rows' as blank from raw.loads") == [{"blank": 5}]
 
 
 @pytest.mark.usefixtures("only_piped")
@@ -140,7 +166,7 @@ def test_empty_is_null_and_all_else_verbatim(stored: Callable[..., Any]) -> None
 
 
 @pytest.mark.usefixtures("only_piped")
-def test_backslash_dot_line_is_data(
+def test_a36_a_line_of_backslash_and_dot_is_data(
     load: Callable[..., LoadResult], write: Write, conninfo: str, query: Query
 ) -> None:
     r"""A line `\.` is a row and does not end the file, piped as it is."""
@@ -156,7 +182,7 @@ def test_backslash_dot_line_is_data(
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("last", ["", "end"])
 @pytest.mark.usefixtures("way")
-def test_line_ends(stored: Callable[..., Any], end: str, last: str) -> None:
+def test_a33_lines_end_in_any_way(stored: Callable[..., Any], end: str, last: str) -> None:
     """LF, CR LF and CR end lines, the last line may do without."""
     content = end.join(["Thing Name,Colour,Weight (g)", "cup,red,1", 'pot,"b""c",2'])
     content += end if last else ""
@@ -164,18 +190,21 @@ def test_line_ends(stored: Callable[..., Any], end: str, last: str) -> None:
 
 
 @pytest.mark.usefixtures("way")
-def test_mixed_line_ends(stored: Callable[..., Any]) -> None:
-    """Line ends may differ within a file."""
-    content = "Thing Name,Colour,Weight (g)\r\ncup,red,1\npot,blue,2\rjug,tan,3\r\n"
+def test_a32_mixed_line_ends_are_read_and_noted(stored: Callable[..., Any], query: Query) -> None:
+    """They may differ within a file, which is said; those in quotes are text and do not count."""
+    content = 'Thing Name,Colour,Weight (g)\r\ncup,red,1\npot,blue,2\rjug,"t\nan",3\r\n'
     assert stored(content) == plain(
-        (2, "cup", "red", "1"), (3, "pot", "blue", "2"), (4, "jug", "tan", "3")
+        (2, "cup", "red", "1"), (3, "pot", "blue", "2"), (4, "jug", "t\nan", "3")
     )
+    stored('Thing Name,Colour\r\ncup,"a\nb"\r\n')
+    notes = query("select notes ->> 'line_ends' as ends from raw.loads order by load_id")
+    assert notes == [{"ends": "mixed"}, {"ends": None}]
 
 
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 @pytest.mark.usefixtures("way")
-def test_delimiter_is_found(stored: Callable[..., Any], delimiter: str) -> None:
-    """Comma, semicolon and tab are told apart by the header."""
+def test_a45_the_delimiter_is_found(stored: Callable[..., Any], delimiter: str) -> None:
+    """Comma, semicolon, tab and pipe are told apart by the header."""
     lines = (("Thing Name", "Colour", "Weight (g)"), ("cup", '"a,b;c\td"', "1"))
     content = "".join(delimiter.join(line) + "\n" for line in lines)
     assert stored(content) == plain((2, "cup", "a,b;c\td", "1"))
@@ -188,12 +217,23 @@ def test_declared_delimiter_wins(stored: Callable[..., Any]) -> None:
     assert stored(content, source_table=things) == plain((2, "cup", "a,b", None))
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(
+    ("mark", "encoding", "noted"),
+    [
+        (b"", "utf-8", "utf-8"),
+        (codecs.BOM_UTF8, "utf-8", "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le", "utf-16"),
+        (codecs.BOM_UTF16_BE, "utf-16-be", "utf-16"),
+    ],
+)
 @pytest.mark.usefixtures("way")
-def test_encodings(stored: Callable[..., Any], encoding: str) -> None:
-    """UTF-8 with or without a mark and UTF-16 with one are read."""
-    content = (HEADER + "tasse,bleu foncé €,1\n").encode(encoding)
+def test_a31_a_byte_order_mark_is_stripped(
+    stored: Callable[..., Any], query: Query, mark: bytes, encoding: str, noted: str
+) -> None:
+    """It proves the encoding, which is noted, and is no part of the first header."""
+    content = mark + (HEADER + "tasse,bleu foncé €,1\n").encode(encoding)
     assert stored(content) == plain((2, "tasse", "bleu foncé €", "1"))
+    assert query("select notes ->> 'encoding' as noted from raw.loads") == [{"noted": noted}]
 
 
 @pytest.mark.usefixtures("way")
@@ -203,7 +243,7 @@ def test_byte_order_mark_before_a_quoted_header(stored: Callable[..., Any]) -> N
     assert stored(content) == plain((2, "cup", "red", None))
 
 
-def test_declared_encoding_wins(stored: Callable[..., Any]) -> None:
+def test_a34_a_declared_encoding_is_used(stored: Callable[..., Any]) -> None:
     """A file in a declared encoding is read in it."""
     things = source("things", *THINGS.columns, encoding="cp1252")
     content = (HEADER + "tasse,foncé,1\n").encode("cp1252")
@@ -211,7 +251,9 @@ def test_declared_encoding_wins(stored: Callable[..., Any]) -> None:
 
 
 @pytest.mark.usefixtures("way")
-def test_ragged_rows_are_kept(load: Callable[..., LoadResult], query: Query, write: Write) -> None:
+def test_a37_ragged_rows_are_set_aside(
+    load: Callable[..., LoadResult], query: Query, write: Write
+) -> None:
     """A row with too few or too many fields is one raw row; the others load."""
     result = load(write(HEADER + 'cup,red,1\npot,"b,c"\njug,tan,3,"4"",",5\nmug,tan,6\n'))
     assert result.rows == 4
@@ -252,8 +294,10 @@ def test_empty_trailing_headers_are_ignored(
 
 
 @pytest.mark.usefixtures("way")
-def test_header_only(load: Callable[..., LoadResult], write: Write) -> None:
-    """A file without data is a load of 0 rows."""
+def test_a42_a_header_only_is_a_load_of_no_rows(
+    load: Callable[..., LoadResult], write: Write
+) -> None:
+    """A file without data is a load of 0 rows; one without a header is refused, below."""
     assert load(write(HEADER)).rows == 0
     assert load(write(HEADER.rstrip(), "other.csv")).rows == 0
 
@@ -268,62 +312,154 @@ def test_header_only(load: Callable[..., LoadResult], write: Write) -> None:
         (b"\n\n", "things.csv: the file is empty; "),
         (b"Thing Name,Shape\na,b\n", "things.csv, row 1: mandatory header 'Colour' is missing"),
         (b"Thing Name,Color\na,b\n", "('Color' may be meant for 'Colour')"),
-        (b"Thing Name|Colour\na|b\n", "is the delimiter ','?"),
+        (b"Thing Name:Colour\na:b\n", "only one column was found: declare another `delimiter`"),
         (
             b"Thing Name,Colour,thing_name\na,b,c\n",
             "'Thing Name' of column 1 occurs again as 'thing_name' in column 3",
         ),
+        (b'Thing Name,Colour\ncup,"re"d\n', "row 2: text follows a closing quote"),
+        (b"PK\x03\x04 and so on", "things.csv: this is a workbook or another zip file"),
+        (bytes.fromhex("d0cf11e0a1b11ae1"), "an old or a password-protected Excel file"),
+    ],
+)
+@pytest.mark.usefixtures("way")
+def test_refused(refusal_of: Callable[..., str], content: bytes, sentence: str) -> None:
+    """What is wrong and what to do is one sentence."""
+    assert sentence in refusal_of(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
         (b"Thing Name,Colour\ncup,r\xe9d\n", "row 2: the byte at offset 23 is not valid utf-8"),
         (
             b"\xef\xbb\xbfThing Name,Colour\n" + b"cup,red\n" * 9000 + b'"a\nb",r\xe9d\n',
             "row 9002: the byte at offset 72028 is not valid utf-8",
         ),
+        (b"Thing Name,Gr\xf6\xdfe\n", "row 1: the byte at offset 13 is not valid utf-8"),
+        (b"Titel\nThing Name,Gr\xf6\xdfe\n", "row 2: the byte at offset 19 is not valid utf-8"),
+        (b"\xff\xfeT\0\0\xd8x\0", "the byte at offset 4 is not valid utf-16-le"),
+    ],
+)
+@pytest.mark.usefixtures("way")
+def test_a34_another_encoding_is_refused_with_its_place(
+    refusal_of: Callable[..., str], content: bytes, sentence: str
+) -> None:
+    """What is not UTF-8 is neither guessed nor mended."""
+    assert sentence in refusal_of(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
         (b"Thing Name,Colour\ncup,r\0d\n", "row 2: there is a NUL byte at offset 23"),
         ("Thing Name,Colour\n".encode("utf-16-le"), "there is a NUL byte at offset 1"),
         (
             "Thing Name,Colour\ncup,r\0d\n".encode("utf-16"),
             "row 2: there is a NUL byte at offset 48",
         ),
-        (b'Thing Name,Colour\ncup,red\npot,"b\nc\n', "row 3: a quote opens here and never"),
-        (b'Thing Name,Colour\ncup,"re"d\n', "row 2: text follows a closing quote"),
-        (
-            b"Thing Name,Colour\ncup," + b"x" * (readers.MAX_FIELD + 1) + b"\n",
-            "row 2: a field is longer than 1048576 characters",
-        ),
-        (
-            b"Thing Name,Colour\ncup," + b'"' + b"x\n" * readers.MAX_FIELD + b'"\n',
-            "row 2: a field is longer than 1048576 characters",
-        ),
-        (
-            b"Thing Name,Colour\ncup," + b"x" * readers.MAX_RECORD + b"\n",
-            "row 2: the row is longer than 8388608 characters",
-        ),
-        (
-            b'Thing Name,Colour\n"' + b'\n","'.join([b"x" * 1000] * 9000) + b'"\n',
-            "row 2: the row is longer than 8388608 characters",
-        ),
-        (b"PK\x03\x04 and so on", "things.csv: this is a workbook or another zip file"),
-        (bytes.fromhex("d0cf11e0a1b11ae1"), "an old or a password-protected Excel file"),
+        (b"Thing Name,Colour\ncup,r\0d\npot,r\xe9d\n", "row 2: there is a NUL byte at offset 23"),
     ],
 )
 @pytest.mark.usefixtures("way")
-def test_refused(
-    load: Callable[..., LoadResult],
-    query: Query,
-    write: Write,
-    content: bytes,
-    sentence: str,
+def test_a35_a_nul_byte_is_refused_with_its_place(
+    refusal_of: Callable[..., str], content: bytes, sentence: str
 ) -> None:
-    """A refused file leaves no row, but a record with the sentence that was told."""
-    with pytest.raises(LoadError) as refusal:
-        load(write(content))
-    assert sentence in str(refusal.value)
-    assert str(refusal.value).startswith("things.csv")
-    assert refusal.value.remedy
-    assert query("select * from raw.shop__things") == []
-    (record,) = query("select * from raw.loads")
-    assert (record["state"], record["error"]) == ("failed", str(refusal.value))
-    assert record["clock"] is None
+    """It says that UTF-16 may have been taken for a CSV file."""
+    assert sentence in refusal_of(content)
+    assert "UTF-16 without a byte order mark" in refusal_of(content)
+
+
+@pytest.mark.parametrize("length", [10, lines.MAX_RECORD, 3 * lines.MAX_RECORD])
+@pytest.mark.usefixtures("way")
+def test_a38_a_quote_that_never_closes_is_named_by_its_row(
+    refusal_of: Callable[..., str], length: int
+) -> None:
+    """Whatever follows it, lines among it."""
+    content = b'Thing Name,Colour\ncup,red\npot,"' + b"b\n" * (length // 2)
+    assert "row 3: a quote opens here and never closes" in refusal_of(content)
+
+
+@pytest.mark.parametrize("rest", ["pot", "pot,blue", '"pot', '"pot","blue"', "pot,bl\xc3"])
+@pytest.mark.usefixtures("way")
+def test_a40_a_file_that_was_cut_is_refused(refusal_of: Callable[..., str], rest: str) -> None:
+    """A last row with too few fields and no line end is where a transfer broke off."""
+    content = (HEADER + "cup,red,1\n" + rest).encode("latin-1")
+    assert "row 3" in refusal_of(content)
+
+
+@pytest.mark.parametrize("is_quoted", [False, True])
+@pytest.mark.parametrize("length", [lines.MAX_RECORD, 3 * lines.MAX_RECORD + 7])
+@pytest.mark.usefixtures("way")
+def test_a46_a_row_that_is_too_long_is_set_aside(
+    load: Callable[..., LoadResult], query: Query, write: Write, length: int, is_quoted: bool
+) -> None:
+    """Its start is kept as that of a malformed row; the rows around it are loaded."""
+    field = '"' + 'a,"\n'.replace('"', '""') * (length // 5) + '"' if is_quoted else "x" * length
+    result = load(write(f"{HEADER}cup,red,1\npot,{field},2\njug,tan,3\n"))
+    assert (result.rows, result.notes["malformed_rows"]) == (3, 1)
+    cup, pot, jug = (tuple(row.values()) for row in query(ROWS, [result.load_id]))
+    assert (cup, jug) == (
+        (2, "cup", "red", "1", None, None),
+        (4, "jug", "tan", "3", None, None),
+    )
+    row = f"pot,{field},2\n"
+    kept = row[: lines.KEPT]
+    assert pot == (3, None, None, None, f"{kept}… ({len(row)} characters)", None)
+
+
+def test_a46_a_long_row_is_no_header(refusal_of: Callable[..., str]) -> None:
+    """The header is looked for above it."""
+    sentence = "row 2: no header stands above this row of 1048576 characters or more"
+    assert sentence in refusal_of(b"\n" + b"Thing Name," * 100_000 + b"Colour\n")
+
+
+@pytest.mark.parametrize("is_quoted", [False, True])
+def test_a46_a_long_row_takes_no_memory(write: Write, is_quoted: bool) -> None:
+    """A row of 64 MB is read in a few pieces of 1 MB."""
+    quote = b'"' if is_quoted else b""
+    path = write(HEADER.encode() + b"cup," + quote + b"a" * 64_000_000 + quote + b",1\n")
+    with CsvFile(path) as file:
+        layout = file.layout(THINGS)
+        tracemalloc.start()
+        try:
+            rows = sum(1 for _ in file.records(layout))
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert rows == 1
+    assert peak < 16_000_000
+
+
+@given(
+    body=st.text(st.sampled_from('ab",\r\n'), max_size=60),
+    limit=st.integers(2, 12),
+)
+@settings(max_examples=1000, deadline=None)
+def test_a46_other_rows_are_read_as_if_it_were_not_there(
+    body: str, limit: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """However long a row may be, the rows that are shorter are those of Python's own reader."""
+    path = tmp_path_factory.getbasetemp() / "long.csv"
+    path.write_text("a\n" + body, newline="")
+    alone = source("alone", column("a"))
+    with CsvFile(path) as file, pytest.MonkeyPatch.context() as patch:
+        layout = replace(match_headers(alone, ["a"], 1), delimiter=",", encoding="utf-8")
+        csv.field_size_limit(100)
+        text = io.StringIO("a\n" + body, newline="")
+        try:
+            oracle = list(enumerate(csv.reader(text, strict=True), start=1))
+        except csv.Error:
+            oracle = []
+        patch.setattr(lines, "MAX_RECORD", limit)
+        try:
+            rows = [(1, ["a"]), *file.records(layout)]
+        except LoadError:
+            assert not oracle
+            return
+    assert len(rows) == len(oracle)
+    for row, expected in zip(rows, oracle, strict=True):
+        assert isinstance(row[1], Fragment) or row == expected
 
 
 def test_a_refused_file_can_be_loaded_once_it_is_right(
@@ -498,7 +634,7 @@ def test_a_miscount_is_not_believed(
 ) -> None:
     """When the check and PostgreSQL count differently the file is read row by row."""
     monkeypatch.setattr(copy, "QuoteCheck", lambda _: _Miscount(","))
-    calls: list[readers.Document] = []
+    calls: list[CsvFile] = []
     copy_records = copy._copy_records  # noqa: SLF001
 
     def spy(*arguments: Any) -> Any:
@@ -578,7 +714,7 @@ def test_any_table_loads_alike_both_ways(
     data = content.getvalue().encode()
     with pytest.MonkeyPatch.context() as patch:
         assert stored(data) == expected
-        patch.setattr(readers.CsvFile, "is_pipeable", lambda *_: False)
+        patch.setattr(CsvFile, "is_pipeable", lambda *_: False)
         assert stored(data) == expected
 
 
@@ -593,7 +729,11 @@ def test_stray_quotes_never_misparse(stored: Callable[..., Any], body: str) -> N
     content = HEADER + body
     try:
         oracle = list(csv.reader(io.StringIO(content, newline=""), strict=True))
+        # text that ends inside a row
+        is_cut = len(oracle[-1]) < 3 and "".join(oracle[-1]).strip() and content[-1] not in "\r\n"
     except csv.Error:
+        is_cut = True
+    if is_cut:
         with pytest.raises(LoadError):
             stored(content)
         return
@@ -620,8 +760,8 @@ def test_chunks_of_any_size(body: str, size: int, tmp_path_factory: pytest.TempP
     path = tmp_path_factory.getbasetemp() / "chunks.csv"
     path.write_text(body, newline="")
     check = QuoteCheck(",")
-    with pytest.MonkeyPatch.context() as patch, readers.CsvFile(path) as file:
-        patch.setattr(readers, "CHUNK", size)
+    with pytest.MonkeyPatch.context() as patch, CsvFile(path) as file:
+        patch.setattr(csv_files, "CHUNK", size)
         try:
             piped = b"".join(file.chunks(check))
         except NotWellFormed:

@@ -19,7 +19,7 @@ from tests.loader.conftest import THINGS
         "Sample\nData",
     ],
 )
-def test_spellings_of_a_header(spelling: str) -> None:
+def test_a44_spellings_of_a_header(spelling: str) -> None:
     """Case, white space, `_`, byte order marks and zero-width characters do not matter."""
     assert normalise(spelling) == "sampledata"
 
@@ -55,14 +55,14 @@ def test_any_order_and_unknown_headers() -> None:
         (["A", "Thing Name", "Colour", "a "], "column 1 occurs again as 'a ' in column 4"),
     ],
 )
-def test_repeated_headers(cells: list[str], positions: str) -> None:
+def test_a43_repeated_headers_are_refused(cells: list[str], positions: str) -> None:
     """Two headers that mean the same are refused with both positions."""
     with pytest.raises(LoadError, match="occurs again") as refusal:
         match_headers(THINGS, cells, 1).check()
     assert positions in str(refusal.value)
 
 
-def test_missing_headers() -> None:
+def test_a43_missing_headers_are_named_with_a_hint() -> None:
     """All missing headers are named, with what was found and what may be meant."""
     with pytest.raises(LoadError) as refusal:
         match_headers(THINGS, ["Thing Nmae", "Weight (g)", "Colors"], 1).check()

@@ -10,7 +10,7 @@ import pytest
 from assay.catalog import Catalog, Entity, Rule
 from loader.copy import load_file
 from loader.errors import LoadError
-from loader.report import read_rejected, read_report
+from loader.report import read_examples, read_report
 from tests.loader.conftest import THINGS
 
 RULES = (
@@ -67,6 +67,7 @@ def test_report_before_a_build(conninfo: str, loaded: int) -> None:
             "delimiter": ",",
             "encoding": "utf-8",
             "unknown_columns": ["Batch"],
+            "blank_rows": 1,
             "malformed_rows": 1,
         },
         "error": None,
@@ -113,28 +114,22 @@ def test_report_of_a_failed_load(
     assert (report["state"], report["error"]) == ("failed", str(refusal.value))
 
 
-def test_rejected_rows(conninfo: str, judged: int) -> None:
-    """A rejected row comes as it was, with the rules that it breaks."""
+def test_examples_of_each_rule(conninfo: str, judged: int) -> None:
+    """The first rows that a rule rejected come as they were; one that is gone has its number."""
+    row = {"thing": "pot", "colour": "grue", "weight": None}
+    pot = {"row_number": 4, "proposals": [], "row": row, "malformed": None}
+    jug = {"row_number": 5, "proposals": [], "row": None, "malformed": "jug"}
+    gone = {"row_number": 9, "proposals": [], "row": None, "malformed": None}
     with psycopg.connect(conninfo) as connection:
-        rows = read_rejected(connection, CATALOG, THINGS.name, judged, 2)
-    known = {"name": "known_colour", "message": "The colour is not known.", "columns": ["colour"]}
-    gone = {"name": "gone_rule", "message": "gone_rule", "columns": []}
-    fields = {"name": "field_count", "message": "field_count", "columns": []}
-    assert rows == [
-        {
-            "entity": "things",
-            "row_number": 4,
-            "rules": [gone, known],
-            "proposals": [],
-            "row": {"thing": "pot", "colour": "grue", "weight": None},
-            "malformed": None,
-        },
-        {
-            "entity": "things",
-            "row_number": 5,
-            "rules": [fields],
-            "proposals": [],
-            "row": None,
-            "malformed": "jug",
-        },
-    ]
+        connection.execute("update journal.accounts set rules = rules || '{\"field_count\": 1}'")
+        for limit, more in ((1, []), (2, [gone])):
+            examples = read_examples(connection, CATALOG, THINGS.name, judged, limit)
+            assert examples == {
+                "things": {
+                    "field_count": [
+                        {"row_number": 5, "proposals": [], "row": None, "malformed": "jug"}
+                    ],
+                    "gone_rule": [pot],
+                    "known_colour": [pot, *more],
+                }
+            }

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import xlsxwriter  # type: ignore[import-untyped]
 
-from loader import workbooks
+from loader import archives, workbooks
 from loader.copy import load_file
 from loader.errors import LoadError
 from loader.loads import LoadResult
@@ -90,7 +90,7 @@ def rezip(path: Path, part: str, change: Callable[[bytes], bytes]) -> Path:
         (dt.timedelta(hours=36, minutes=5, seconds=6), "PT36H5M6S"),
     ],
 )
-def test_text_of_a_cell(cell: workbooks.Cell, text: str) -> None:
+def test_a53_text_of_a_cell(cell: workbooks.Cell, text: str) -> None:
     """Each type of cell has one text."""
     assert to_text(cell) == text
 
@@ -113,7 +113,14 @@ def test_cells_and_row_numbers(make: Callable[..., Path], stored: Callable[..., 
         (10, "jug", "#N/A", "#N/A", None),
     ]
     assert result.rows == 3
-    assert result.notes == {"sheet": "Page", "header_row": 6, "unknown_columns": ["Batch"]}
+    assert result.notes == {
+        "sheet": "Page",
+        "header_row": 6,
+        "unknown_columns": ["Batch"],
+        "blank_rows": 1,
+        "date_cells": {"Batch": 1},
+        "formula_cells": 2,
+    }
 
 
 def test_errors_at_the_edge(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
@@ -125,7 +132,7 @@ def test_errors_at_the_edge(make: Callable[..., Path], stored: Callable[..., Any
     ]
 
 
-def test_declared_sheet(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
+def test_a54_the_declared_sheet(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
     """The declared sheet is read, however its name is spelt, although another fits as well."""
     path = make(Other=[HEADER, ["cup", "red", 1]], data_TO_upload=[HEADER, ["pot", "tan", 2]])
     result, found = stored(path, source_table=DATA)
@@ -133,7 +140,9 @@ def test_declared_sheet(make: Callable[..., Path], stored: Callable[..., Any]) -
     assert result.notes["sheet"] == "data TO upload"
 
 
-def test_the_only_sheet_that_fits(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
+def test_a54_the_only_sheet_that_fits(
+    make: Callable[..., Path], stored: Callable[..., Any]
+) -> None:
     """Without the declared sheet it is the one with the header."""
     path = make(Help=[["Read me"]], Empty=[], Values=[["thing", "colour"], ["cup", "red"]])
     assert stored(path, source_table=DATA)[1] == [(2, "cup", "red", None, None)]
@@ -158,14 +167,83 @@ def test_headers_refused(
         stored(make(**sheets))
 
 
-def test_formula_without_result(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
-    """A-52: a formula whose result was never stored is refused and not loaded as empty."""
+def test_a52_a_formula_without_result_is_refused(
+    make: Callable[..., Path], stored: Callable[..., Any]
+) -> None:
+    """A formula whose result was never stored is refused and not loaded as empty."""
     path = make(A=[HEADER, ["cup", "red", "=1+1"]])
     sheet = "xl/worksheets/sheet1.xml"
     assert stored(path)[1] == [(2, "cup", "red", "0", None)]
     rezip(path, sheet, lambda xml: xml.replace(b"</f><v>0</v>", b"</f><v></v>"))
     with pytest.raises(LoadError, match="row 2, column C: the cell holds a formula without its"):
         stored(path)
+
+
+def test_a52_formulas_are_their_results_and_counted(
+    make: Callable[..., Path], stored: Callable[..., Any]
+) -> None:
+    """An empty text is a result, too."""
+    path = make(A=[HEADER, ["cup", '=""', "=1+1"], ["pot", "red", "#N/A"]])
+    rezip(
+        path,
+        "xl/worksheets/sheet1.xml",
+        lambda xml: xml.replace(
+            b'<c r="B2"><f>""</f><v>0</v></c>', b'<c r="B2" t="str"><f>""</f><v></v></c>'
+        ).replace(b"</f><v>0</v>", b"</f><v>2</v>"),
+    )
+    result, found = stored(path)
+    assert found == [(2, "cup", None, "2", None), (3, "pot", "red", "#N/A", None)]
+    assert result.notes["formula_cells"] == 3
+
+
+def test_a53_dates_are_noted(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
+    """A cell that a spreadsheet made a date of may have been something else."""
+    path = make(A=[HEADER, ["cup", dt.date(2005, 3, 9), 1], [dt.date(2026, 3, 1), "red", 2.5]])
+    result, found = stored(path)
+    assert found == [(2, "cup", "2005-03-09", "1", None), (3, "2026-03-01", "red", "2.5", None)]
+    assert result.notes["date_cells"] == {"Thing Name": 1, "Colour": 1}
+
+
+@pytest.mark.parametrize(
+    ("merged", "header_row", "row"), [("A1:C1", 2, None), ("A2:C3", 2, None), ("B3:B4", 2, 3)]
+)
+def test_a54_merged_cells(
+    tmp_path: Path, stored: Callable[..., Any], merged: str, header_row: int, row: int | None
+) -> None:
+    """Above and in the header they are a title; below it what they mean is not guessed."""
+    path = tmp_path / "merged.xlsx"
+    book = xlsxwriter.Workbook(path)
+    page = book.add_worksheet()
+    page.write_row(header_row - 1, 0, HEADER)
+    page.write_row(header_row + 1, 0, ["cup", "red", 1])
+    book.close()
+    rezip(
+        path,
+        "xl/worksheets/sheet1.xml",
+        lambda xml: xml.replace(
+            b"</sheetData>",
+            f'</sheetData><mergeCells count="1"><mergeCell ref="{merged}"/></mergeCells>'.encode(),
+        ),
+    )
+    if row is None:
+        assert stored(path)[1] == [(4, "cup", "red", "1", None)]
+        return
+    with pytest.raises(LoadError, match=f"row {row}: the cells {merged} are merged"):
+        stored(path)
+
+
+def test_a54_hidden_sheets(tmp_path: Path, stored: Callable[..., Any]) -> None:
+    """One is read only where the source table names it."""
+    path = tmp_path / "hidden.xlsx"
+    book = xlsxwriter.Workbook(path)
+    for name, thing in (("Mine", "cup"), ("Data to upload", "old")):
+        page = book.add_worksheet(name)
+        page.write_row(0, 0, HEADER)
+        page.write_row(1, 0, [thing, "red", 1])
+    page.hide()
+    book.close()
+    assert stored(path)[1] == [(2, "cup", "red", "1", None)]
+    assert stored(path, source_table=DATA)[1] == [(2, "old", "red", "1", None)]
 
 
 def test_damaged(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
@@ -185,8 +263,8 @@ def test_damaged(make: Callable[..., Path], stored: Callable[..., Any]) -> None:
         stored(path)
 
 
-def test_names_and_content_agree(make: Callable[..., Path], write: Callable[..., Path]) -> None:
-    """A-51: each kind of file that cannot be read has a message of its own."""
+def test_a51_names_and_content_agree(make: Callable[..., Path], write: Callable[..., Path]) -> None:
+    """Each kind of file that cannot be read has a message of its own."""
     workbook = make(A=[HEADER]).read_bytes()
     for content, name, sentence in (
         (b"a,b\n", "a.xlsx", "ends in .xlsx but it is no workbook; rename it to .csv"),
@@ -199,13 +277,14 @@ def test_names_and_content_agree(make: Callable[..., Path], write: Callable[...,
             open_document(write(content, name))
 
 
-def test_zip_bomb(write: Callable[..., Path]) -> None:
+def test_a51_a_zip_bomb(write: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """What unpacks to more than 200 MB is refused, also when the zip lies about its sizes."""
+    monkeypatch.setattr(archives, "MAX_RATIO", 10_000)
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("xl/workbook.xml", bytes(workbooks.MAX_UNPACKED + 1))
+        archive.writestr("xl/workbook.xml", bytes(archives.MAX_UNPACKED + 1))
     honest = bomb.getvalue()
-    size = (workbooks.MAX_UNPACKED + 1).to_bytes(4, "little")
+    size = (archives.MAX_UNPACKED + 1).to_bytes(4, "little")
     lying = honest.replace(size, (1000).to_bytes(4, "little"))
     assert lying != honest
     for content in (honest, lying):
@@ -213,14 +292,75 @@ def test_zip_bomb(write: Callable[..., Path]) -> None:
             Workbook(write(content, "bomb.xlsx"))
 
 
-def test_too_many_parts(write: Callable[..., Path]) -> None:
+def test_a51_too_many_parts(write: Callable[..., Path]) -> None:
     """A zip of more than 1,000 parts is refused."""
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w") as archive:
-        for number in range(workbooks.MAX_ENTRIES + 1):
+        for number in range(archives.MAX_ENTRIES + 1):
             archive.writestr(str(number), b"")
     with pytest.raises(LoadError, match="more than 1000 parts; save the sheet as CSV"):
         Workbook(write(bomb.getvalue(), "bomb.xlsx"))
+
+
+def test_a51_a_part_that_is_packed_too_tightly(write: Callable[..., Path]) -> None:
+    """Zeros are packed a thousand to one; the sheets that people make, fifteen to one."""
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/workbook.xml", bytes(archives.SMALL_PART + 1))
+    with pytest.raises(LoadError, match="unpacks to more than 100 times its size"):
+        Workbook(write(bomb.getvalue(), "bomb.xlsx"))
+
+
+@pytest.mark.parametrize(
+    "part", ["xl/workbook.xml", "xl/sharedStrings.xml", "xl/styles.xml", "xl/worksheets/sheet1.xml"]
+)
+@pytest.mark.parametrize(
+    ("xml", "problem"),
+    [
+        ('<!DOCTYPE x [<!ENTITY a "aaaa">]><x>&a;</x>', "it has a document type"),
+        ("<x>" * 200 + "</x>" * 200, "its elements are nested too deeply"),
+        (f'<x y="{"a" * (2 << 20)}"/>', "a tag does not end"),
+        ("<c " * (1 << 20), "not well-formed"),
+        ("<x>&a;</x>", "undefined entity"),
+    ],
+)
+def test_a51_xml_that_explodes(
+    make: Callable[..., Path], part: str, xml: str, problem: str
+) -> None:
+    """Neither entities nor depth nor a tag without end takes memory or time."""
+    path = rezip(make(A=[HEADER, ["cup", "red", 1]]), part, lambda _: xml.encode())
+    with pytest.raises(LoadError, match=f"the workbook cannot be read \\({problem}"):
+        Workbook(path).layout(THINGS)
+
+
+def test_a51_texts_that_many_cells_share(make: Callable[..., Path]) -> None:
+    """Each cell gets a copy, so copies count; a long text in one cell does not matter."""
+    path = make(A=[HEADER, *[["x" * 30_000, "red", 1]] * 10])
+    with Workbook(path) as book, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workbooks, "MAX_UNPACKED", 300_100)
+        book.layout(THINGS)
+    with Workbook(path) as book, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workbooks, "MAX_UNPACKED", 300_000)
+        with pytest.raises(LoadError, match="unpacks to more than"):
+            book.layout(THINGS)
+
+
+@pytest.mark.parametrize("name", ["xl/SharedStrings.XML", "xl\\sharedStrings.xml"])
+def test_a51_parts_in_other_spellings(make: Callable[..., Path], name: str) -> None:
+    """They are found, and so are checked; of two spellings none is chosen."""
+    path = make(A=[HEADER, ["cup", "red", 1]])
+    with zipfile.ZipFile(path) as archive:
+        parts = {part: archive.read(part) for part in archive.namelist()}
+    for texts in ((name,), (name, "xl/sharedStrings.xml")):
+        with zipfile.ZipFile(path, "w") as archive:
+            for part, content in parts.items():
+                if part != "xl/sharedStrings.xml":
+                    archive.writestr(part, content)
+            for part in texts:
+                archive.writestr(part, b"<!DOCTYPE x><x/>")
+        problem = "has a document type" if len(texts) == 1 else "two of its parts have one name"
+        with pytest.raises(LoadError, match=problem):
+            Workbook(path)
 
 
 def test_cells_far_apart(make: Callable[..., Path]) -> None:
