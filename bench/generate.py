@@ -25,7 +25,8 @@ def row(number: int) -> str:
     inchi = (
         f"InChI=1S/C{carbons}H{hydrogens}O2/c1-2-3-4-5-6-7-8-9(10)11{break_}/h2-9H,1H3,(H,10,11)"
     )
-    cas = cas_number(100_000 + number) if number % 2 else ""
+    # of five digits at first: with four, and a zero before the check digit, it may be a date
+    cas = cas_number(1_000_000 + number) if number % 2 else ""
     if number % 31 == 1 and cas:
         cas = f"{cas[:-1]}0{cas[-1]}"
     level = "" if number % 29 == 0 else str(number % 5 + 1)

@@ -102,6 +102,8 @@
         ") -%}
     {%- endfor -%}
     {%- do execute_sql("set local max_parallel_workers_per_gather = 2") -%}
+    {#- Rows that staging works out one by one are all different: nothing to remember. -#}
+    {%- do execute_sql('set local enable_memoize = off') -%}
     {%- do execute_sql(
         'set local enable_hashjoin = off; set local enable_mergejoin = off'
     ) if load.row_count < 100000 -%}
