@@ -42,7 +42,7 @@ def die(of: Things, step: int, *options: str) -> bool:
 @pytest.mark.parametrize(
     "stride", [pytest.param(19, id="some"), pytest.param(1, id="all", marks=pytest.mark.long)]
 )
-def test_an_export_dies_at_any_step(
+def test_a56_an_export_dies_at_any_step(
     of_things: Things, stride: int, options: tuple[str, ...]
 ) -> None:
     things.put(of_things.connection, "changed", whole=0)
