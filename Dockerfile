@@ -22,7 +22,7 @@ COPY . .
 RUN pip install --no-deps --no-build-isolation --editable . \
     && dbt parse \
     && python -m compileall -q . \
-    && mkdir -p target logs .assay \
+    && mkdir -p target logs .assay/lake \
     && chmod -R go=rX .
 
 
