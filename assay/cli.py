@@ -182,6 +182,9 @@ def extract(
     """Copy records of other systems' APIs into the raw schema, whole or not at all."""
     settings = read_settings()
     url, catalog = _prepare(settings)
+    if not any(access_to(api, settings) for api in catalog.listed):
+        names = ", ".join(f"{api.name.upper()}_URL" for api in catalog.listed)
+        console.print(f"Nothing says where an API is: {names} would.", soft_wrap=True)
     report.print_results(console, _extract(settings, url, catalog, sources or [], full=full))
 
 

@@ -74,3 +74,5 @@ def test_what_cannot_be_read_is_said(
     result = assay("extract", *arguments, **variables)
     assert result.returncode == code, result.stderr
     assert said in " ".join(result.stderr.split())
+    if not code:
+        assert "MULTIVERSE_URL would" in result.stdout
