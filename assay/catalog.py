@@ -272,20 +272,26 @@ def read_catalog(manifest: Path) -> Catalog:
         if node["resource_type"] == "model" and node["config"]["materialized"] == "curated"
     }
     entities = {name: _entity(node, nodes, sources) for name, node in curated.items()}
-    through = {link["through"] for node in curated.values() for link in _links(node)}
-    turns = _turns(entities[name] for name in through)
-    entities = {n: replace(entity, link_turn=turns.get(n, "")) for n, entity in entities.items()}
     loadable = (
         _source_table(node) for node in sources.values() if "load" in node["config"]["meta"]
     )
     source_tables = {source.name: source for source in loadable}
+    through = {link["through"] for node in curated.values() for link in _links(node)}
+    turns = _turns(entities[name] for name in through)
+    entities = {
+        name: replace(
+            entity,
+            link_turn=turns.get(name, ""),
+            file_sources=tuple(
+                source for source in entity.source_tables if source_tables[source].formats
+            ),
+        )
+        for name, entity in entities.items()
+    }
     catalog = Catalog(
         entities={
             name: replace(
                 entity,
-                file_sources=tuple(
-                    source for source in entity.source_tables if source_tables[source].formats
-                ),
                 links=tuple(_link(link, entity, entities) for link in _links(curated[name])),
                 linked_in=tuple(
                     other

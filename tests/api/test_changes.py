@@ -231,7 +231,8 @@ async def test_a_database_from_a_dump_says_so_until_it_is_mended(served: Served)
     response = await served.reader.get(f"{BOOKS}/changes")
     assert (response.status_code, "docs/operations.md" in response.text) == (503, True)
     page = (ROOT / "docs" / "operations.md").read_text()
-    remedy = page.partition("```sql\n")[2].partition("```")[0]
+    section = page.partition("## A database from a dump")[2]
+    remedy = section.partition("```sql\n")[2].partition("```")[0]
     served.warehouse.connection.execute(remedy.replace("<table>", "books").encode())
     assert len((await page_of(served.reader, BOOKS))["items"]) == 3
 

@@ -247,7 +247,7 @@ def test_the_header_decides_among_the_sources_of_an_entity(built: tuple[Path, st
     worker = Worker(Settings(project=built[0]), print)
     tables = {s.name: s for s in (THINGS, source("orders", column("order")), OTHERS)}
     fed = ("shop.orders", "shop.things")
-    entity = Entity("things", "curated", "things", "", "", None, ("thing",), (), (), fed)
+    entity = Entity("things", "curated", "things", "", "", None, ("thing",), (), (), fed, fed)
     worker._catalog = Catalog({"things": entity}, tables)  # noqa: SLF001
     path = built[0] / "sent.csv"
     file = {"path": str(path), "file_name": "mine.csv"}

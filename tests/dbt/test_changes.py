@@ -205,7 +205,7 @@ def test_column_of_another_type(warehouse: Warehouse, change: Change) -> None:
     edit(warehouse, "b", identification_level=2)
     change(
         (CONTRACT, "data_type: smallint", "data_type: integer"),
-        (STAGING, "'level_given', 'smallint'", "'level_given', 'integer'"),
+        (STAGING, "'level_text', 'smallint'", "'level_text', 'integer'"),
     )
     warehouse.build()
     assert (
