@@ -321,4 +321,4 @@ def test_personal_columns_are_those_that_identify(clinic: Warehouse) -> None:
         for entity in clinic.catalog.entities.values()
         if entity.has_personal_data
     }
-    assert personal == {"patients": ["ssn", "drivers", "passport"]}
+    assert personal["patients"] == ["ssn", "drivers", "passport"]
