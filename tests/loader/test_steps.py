@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from loader import copy, readers
+from loader import copy, csv_files
 from loader.copy import load_file
 from tests.loader.conftest import THINGS
 from tests.loader.steps import failing
@@ -45,9 +45,9 @@ def test_a02_a_load_fails_at_each_step(
 ) -> None:
     """PostgreSQL hangs up, until a run is untouched."""
     monkeypatch.setattr(copy, "_BLOCK", BLOCK)
-    monkeypatch.setattr(readers, "CHUNK", BLOCK)
+    monkeypatch.setattr(csv_files, "CHUNK", BLOCK)
     if not is_piped:
-        monkeypatch.setattr(readers.CsvFile, "is_pipeable", lambda *_: False)
+        monkeypatch.setattr(csv_files.CsvFile, "is_pipeable", lambda *_: False)
     path = write("Thing Name,Colour,Weight (g)\n" + "cup,red,120\n" * ROWS)
 
     def load() -> str:
