@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -248,12 +248,22 @@ def _password_of(settings: Settings) -> str | None:
 def _secrets_of_files() -> Iterator[tuple[str, SecretStr]]:
     secrets = [n for n, f in Settings.model_fields.items() if f.annotation == SecretStr | None]
     for name in secrets:
-        file = os.environ.get(f"{name.upper()}_FILE")
-        if not file:
-            continue
-        if os.environ.get(name.upper()):
-            raise ValueError(f"{name.upper()} and {name.upper()}_FILE are both set: keep one.")
-        try:
-            yield name, SecretStr(Path(file).read_text(encoding="utf-8").strip())
-        except (OSError, UnicodeDecodeError):
-            raise ValueError(f"{name.upper()}_FILE names no file that can be read.") from None
+        if os.environ.get(f"{name.upper()}_FILE"):
+            yield name, SecretStr(secret_of(os.environ, name.upper()) or "")
+
+
+def secret_of(said: Mapping[str, str | None], name: str) -> str | None:
+    """What a variable says, or the file that `<NAME>_FILE` names.
+
+    Raises:
+        ValueError: Both are set, or the file cannot be read.
+    """
+    value, file = said.get(name), said.get(f"{name}_FILE")
+    if not file:
+        return value
+    if value:
+        raise ValueError(f"{name} and {name}_FILE are both set: keep one.")
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        raise ValueError(f"{name}_FILE names no file that can be read.") from None

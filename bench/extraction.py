@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from assay.catalog import read_catalog
+from bench.api import wait_until_open
 from bench.upload import free_port
 from loader.http.access import Access
 from loader.http.extract import extract
@@ -29,8 +30,8 @@ def main(url: str, manifest: Path, records: int) -> None:
     numbers = map(str, (port, parents, records))
     process = subprocess.Popen([sys.executable, "-m", "bench.provider", *numbers])
     try:
+        wait_until_open(port)
         with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
-            wait_until_open(client)
             begun = time.perf_counter()
             for number in range(SAMPLE):
                 json.loads(client.get(f"/apprenticeships/{number % parents}/projects").content)
@@ -54,17 +55,6 @@ def main(url: str, manifest: Path, records: int) -> None:
         raise RuntimeError(f"not all records came: {results}")
     measured = {"seconds": seconds, "requests": requests}
     print(json.dumps(measured | {"sequential": sequential, "sample": SAMPLE}))
-
-
-def wait_until_open(client: httpx.Client) -> None:
-    for _ in range(200):
-        try:
-            client.get("/programmes")
-        except httpx.TransportError:
-            time.sleep(0.05)
-        else:
-            return
-    raise RuntimeError("the API did not start")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import httpx
 from dotenv import dotenv_values
 
 from assay.listings import Api
-from assay.settings import Settings
+from assay.settings import Settings, secret_of
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,7 @@ def access_to(api: Api, settings: Settings) -> Access | None:
         return None
     if settings.env == "production" and not url.startswith("https://"):
         raise ValueError(f"{prefix}_URL is not https: its password could be read on the way.")
-    password, file = said.get(f"{prefix}_PASSWORD"), said.get(f"{prefix}_PASSWORD_FILE")
-    if password and file:
-        raise ValueError(f"{prefix}_PASSWORD and {prefix}_PASSWORD_FILE are both set: keep one.")
-    if file:
-        try:
-            password = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            raise ValueError(f"{prefix}_PASSWORD_FILE names no file that can be read.") from None
+    password = secret_of(said, f"{prefix}_PASSWORD")
     return Access(api.name, url, api.login, said.get(f"{prefix}_USERNAME") or "", password or "")
 
 
