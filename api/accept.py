@@ -1,15 +1,20 @@
 """What the client takes, and how much it likes it (RFC 9110, 12.5.1)."""
 
+from collections.abc import Iterable
+
 from fastapi import Request
 from fastapi.routing import APIRoute
 
-from api.errors import Problem
+from api.errors import MEDIA_TYPE, Problem
 
 _JSON = "application/json"
 
 
 async def check_accept(request: Request) -> None:
-    """Refuse before anything is done what could not be answered; problems are always JSON.
+    """Refuse before anything is done what could not be answered.
+
+    An answer without a body is acceptable to everybody. So is every type that the document names,
+    that of problems included: generated clients name it alone where a success has no body.
 
     Raises:
         Problem: 406, where `Accept` admits none of the types that the endpoint documents.
@@ -19,11 +24,15 @@ async def check_accept(request: Request) -> None:
     if not asked or asked == "*/*" or "format" in request.query_params:
         return
     route = request.scope["route"]
-    if isinstance(route, APIRoute) and route.include_in_schema:
+    if isinstance(route, APIRoute) and route.include_in_schema and has_body(route):
         offered = _offered(route)
-        accepted = ranges_of(asked)
-        if not any(weight_of(media_type, accepted) for media_type in offered):
+        if not admits((*offered, MEDIA_TYPE), ranges_of(asked)):
             raise Problem(406, f"This answers {' or '.join(offered)}.")
+
+
+def has_body(route: APIRoute) -> bool:
+    """Whether its success has one."""
+    return route.status_code != 204  # noqa: PLR2004
 
 
 def _offered(route: APIRoute) -> list[str]:
@@ -34,6 +43,11 @@ def _offered(route: APIRoute) -> list[str]:
         for media_type in response.get("content", {})
     }
     return [_JSON, *sorted(types - {_JSON})]
+
+
+def admits(media_types: Iterable[str], accepted: dict[str, float]) -> bool:
+    """Whether `Accept` takes one of these."""
+    return any(weight_of(media_type, accepted) for media_type in media_types)
 
 
 def ranges_of(accept: str) -> dict[str, float]:

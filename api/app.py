@@ -56,7 +56,7 @@ from assay.settings import (
 )
 from sync.schedule import schedule_of
 
-_METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
+_METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
 
 def create_app(
@@ -189,13 +189,12 @@ def __getattr__(name: str) -> FastAPI:
 def _allowed(app: FastAPI, request: Request) -> list[str]:
     """All methods of a path: the router names only those of the first route that it finds."""
     routes = [context.original_route for context in iter_route_contexts(app.routes)]
-    return [
-        method
-        for method in _METHODS
-        if any(
-            route.matches({**request.scope, "method": method})[0] is Match.FULL for route in routes
-        )
-    ]
+
+    def has(method: str) -> bool:
+        scope = {**request.scope, "method": method}
+        return any(route.matches(scope)[0] is Match.FULL for route in routes)
+
+    return [method for method in _METHODS if has("GET" if method == "HEAD" else method)]
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:

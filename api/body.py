@@ -50,12 +50,22 @@ def in_time(receive: Receive) -> Receive:
     return receive_in_time
 
 
+def check_encoding(request: Request) -> None:
+    """Raises `Problem` 415 for a body that is compressed: how long it is shows only afterwards."""
+    codings = ",".join(request.headers.getlist("content-encoding")).lower().split(",")
+    if {coding.strip() for coding in codings} - {"", "identity"}:
+        # RFC 9110, 12.5.3: in an answer, what a request may have.
+        headers = {"Accept-Encoding": "identity"}
+        raise Problem(415, "Send the body as it is, without Content-Encoding.", headers=headers)
+
+
 async def read_body(request: Request, *media_types: str, lists: bool = False) -> str:
     """The body as text; where it may be a JSON array, that may be longer than an object.
 
     Raises:
         Problem: 415, 413, or 422 where it is not UTF-8.
     """
+    check_encoding(request)
     given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if given not in media_types:
         raise Problem(415, f"Send {' or '.join(media_types)}.", headers={"Accept": media_types[0]})

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-_METHODS = "DELETE, GET, PATCH, POST, PUT"
+_METHODS = "DELETE, GET, HEAD, PATCH, POST, PUT"
 _ASKABLE = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer"
 _READABLE = (
     "Content-Disposition, ETag, Link, Location, Preference-Applied, RateLimit, RateLimit-Policy, "

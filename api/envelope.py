@@ -41,9 +41,13 @@ _access = logging.getLogger("api.access")
 
 
 def segmented_path(scope: Scope) -> str:
-    """The path, decoded but for `%2F` and `%25`: a slash in a key does not end its segment."""
+    """The path, decoded but for `%2F` and `%25`: a slash in a key does not end its segment.
+
+    A slash at the end of the path itself says nothing.
+    """
     raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
-    return unquote(re.sub("%(?=2[5Ff])", "%25", raw.decode("latin-1")))
+    path = unquote(re.sub("%(?=2[5Ff])", "%25", raw.decode("latin-1")))
+    return path.removesuffix("/") or path
 
 
 def segment_text(segment: str) -> str:
@@ -57,6 +61,7 @@ class _Exchange:
 
     scope: Scope
     request_id: str
+    method: str
     begun: float = field(default_factory=time.perf_counter)
     status: int = _GONE
     has_begun: bool = False
@@ -86,15 +91,21 @@ class Envelope:
             return
         asked = dict(scope["headers"])
         given = asked.get(b"x-request-id", b"")
-        exchange = _Exchange(scope, given.decode() if _REQUEST_ID.fullmatch(given) else uuid4().hex)
-        scope.setdefault("state", {})["request_id"] = exchange.request_id
-        scope["path"] = segmented_path(scope)
+        request_id = given.decode() if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        method = scope["method"]
+        is_head = method == "HEAD"
+        # RFC 9110, 9.3.2: HEAD is GET without the body. The server goes by a scope of its own.
+        scope = {**scope, "path": segmented_path(scope), "method": "GET" if is_head else method}
+        scope["state"] = {**scope.get("state", {}), "request_id": request_id, "is_head": is_head}
+        exchange = _Exchange(scope, request_id, method)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.has_begun = True
                 exchange.status = message["status"]
                 self._add_headers(exchange, asked, MutableHeaders(scope=message))
+            elif is_head:
+                message = {**message, "body": b""}
             await send(message)
 
         self._in_flight += 1
@@ -150,18 +161,19 @@ class Envelope:
         headers["X-Request-ID"] = exchange.request_id
         media_type = headers.get("content-type", "").partition(";")[0]
         is_file = exchange.status == 200 and not media_type.endswith("json")  # noqa: PLR2004
-        if is_file and getattr(exchange.scope.get("route"), "include_in_schema", False):
+        is_sent = is_file and exchange.method != "HEAD"
+        if is_sent and getattr(exchange.scope.get("route"), "include_in_schema", False):
             self._metrics.count_export(media_type)
 
     def _record(self, exchange: _Exchange) -> None:
         seconds = time.perf_counter() - exchange.begun
         scope = exchange.scope
-        self._metrics.observe(scope["method"], exchange.route, exchange.status, seconds)
+        self._metrics.observe(exchange.method, exchange.route, exchange.status, seconds)
         client = scope.get("client")
         _access.info(
             "answered",
             extra={
-                "method": scope["method"],
+                "method": exchange.method,
                 "route": exchange.route,
                 "status": exchange.status,
                 "milliseconds": round(seconds * 1000, 1),

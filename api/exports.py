@@ -94,7 +94,13 @@ class Export(Response):
         self._sheet = sheet
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises `Problem` 504 where it takes too long, and those of `Running.place_of`."""
+        """Raises `Problem` 504 where it takes too long, and those of `Running.place_of`.
+
+        Who asks for the head only gets what is known without a row.
+        """
+        if scope["state"]["is_head"]:
+            await _Body(self, send).end()
+            return
         running = cast("Running", scope["app"].state.running_exports)
         with running.place_of(self._user_id):
             await self._send_in_time(receive, send)

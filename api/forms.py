@@ -15,6 +15,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
+from api.body import check_encoding
 from api.errors import Fault, Problem, invalid, pointer_to
 
 MEDIA_TYPE = "multipart/form-data"
@@ -41,6 +42,7 @@ def boundary_of(request: Request, max_megabytes: int) -> bytes:
     Raises:
         Problem: 415, 413 where the client says so beforehand, 422.
     """
+    check_encoding(request)
     media_type, options = parse_options_header(request.headers.get("content-type"))
     if media_type != MEDIA_TYPE.encode():
         raise Problem(415, f"Send one file as {MEDIA_TYPE}.", headers={"Accept": MEDIA_TYPE})

@@ -62,6 +62,54 @@ async def test_b42_a_change_names_the_version_it_changes(
         assert (await client.get(url)).headers["etag"] == response.headers["etag"]
 
 
+CHANGED_ON_THE_WAY = [
+    "W/{0}",
+    "w/{0}",
+    "{1}",
+    '"{1}-gzip"',
+    '"{1};br"',
+    'W/"{1}--gzip"',
+    "{1}-gzip",
+]
+
+
+@pytest.mark.parametrize("changed", CHANGED_ON_THE_WAY)
+@pytest.mark.parametrize(("method", "body"), CHANGES)
+async def test_b42_a_tag_that_a_proxy_changed_is_named_as_that(
+    client: httpx.AsyncClient, method: str, body: dict[str, Any], changed: str
+) -> None:
+    """RFC 9110, 13.1.1 wants the strong comparison; but the row has not changed, so say why."""
+    url, tag = await created(client)
+    given = changed.format(tag, tag.strip('"'))
+    response = await client.request(method, url, headers={"If-Match": given}, **body)
+    assert response.status_code == 412
+    detail = response.json()["detail"]
+    assert detail.startswith(f"The ETag in If-Match is not as this API sent it, which was {tag}: ")
+    assert "proxy" in detail
+    assert (await client.get(url)).headers["etag"] == tag
+
+
+@pytest.mark.parametrize("other", ['"x"', "", "abc", '"x819"', '"9819999999999999999999"', "819x"])
+async def test_b42_what_is_no_tag_of_ours_is_named_as_that(
+    client: httpx.AsyncClient, other: str
+) -> None:
+    url, _ = await created(client)
+    response = await client.delete(url, headers={"If-Match": other})
+    assert (response.status_code, response.json()["detail"]) == (
+        412,
+        'If-Match has no ETag of this API, such as "819": read the row, and send its ETag.',
+    )
+
+
+async def test_b42_proxies_are_asked_to_change_nothing(client: httpx.AsyncClient) -> None:
+    """RFC 9111, 5.2.2.6: of everything that has an ETag."""
+    url, tag = await created(client)
+    made = await client.post(GEMS, json={"label": "b"})
+    changed = await client.patch(url, json={"grade": 1}, headers={"If-Match": tag})
+    for response in (await client.get(url), made, changed):
+        assert "no-transform" in response.headers["cache-control"].split(", ")
+
+
 @pytest.mark.parametrize(("method", "body"), CHANGES)
 async def test_b42_a_star_changes_what_is_there(
     client: httpx.AsyncClient, method: str, body: dict[str, Any]
@@ -82,7 +130,7 @@ async def test_b42_what_is_known_is_not_sent_again(client: httpx.AsyncClient) ->
         response = await client.get(url, headers={"If-None-Match": known})
         assert (response.status_code, response.content) == (304, b"")
         assert response.headers["etag"] == tag
-        assert response.headers["cache-control"] == "private, no-cache"
+        assert response.headers["cache-control"] == "private, no-cache, no-transform"
     await client.patch(url, json={"grade": 1}, headers={"If-Match": tag})
     response = await client.get(url, headers={"If-None-Match": tag})
     assert (response.status_code, response.json()["grade"]) == (200, 1)
