@@ -261,7 +261,7 @@ def sync(
         console.print("Another worker is delivering.")
         return
     report.print_deliveries(console, accounts)
-    if any(account.error for account in accounts):
+    if any(account.error or account.waiting for account in accounts):
         raise typer.Exit(1)
 
 

@@ -16,14 +16,19 @@ from assay.catalog import Catalog, Entity
 from assay.changes import FeedError
 from assay.settings import Settings
 from sync.outbox import Change, Outbox
-from sync.receiver import Away, Failing, Receiver, Refused
+from sync.receiver import Failing, NotTakenError, Receiver, Refused
 
 TRIES = 4
 """Of a run, while the receiver is away or fails; the next run goes on."""
 MAX_ATTEMPTS = 5
 """Of one change that fails alone, while others are taken."""
+FEW_IN_VAIN, MOST_IN_VAIN = 5, 50
+"""Changes that were sent alone, one after another, and none was taken: then it may be so with all,
+and the run waits. The first is for a run in which nothing was taken yet."""
 _FIRST_WAIT = 1.0
 """Seconds from one try to the next."""
+_LONGEST_PATIENCE = 60.0
+"""Seconds that a receiver may ask a run to wait for; else the next run goes on."""
 _FIRST_WAIT_ALONE, _LONGEST_WAIT = 60.0, 3600.0
 """Seconds until a change that failed alone is due: a run tries it once."""
 _CLAIM_FACTOR = 2
@@ -76,6 +81,10 @@ class Run:
         self._outbox = outbox
         self._receiver = receiver
         self._path = entity.sync_path or ""
+        self._in_vain = 0
+        """Changes sent alone since one was taken."""
+        self._not_taken: dict[str, str] = {}
+        """What the receiver said of changes that it did not take in this run, by key."""
         self.account = Account(entity.name)
 
     async def deliver_all(self, *, revive: bool = False) -> Account:
@@ -83,22 +92,41 @@ class Run:
         if revive:
             await self._outbox.revive()
         try:
-            for attempt in range(TRIES):
-                await asyncio.sleep(wait_after(attempt - 1, _FIRST_WAIT) if attempt else 0)
-                account.error = await self._deliver_due()
-                if account.error is None:
-                    break
+            account.error = await self._try_often()
         except FeedError as error:
             account.error = str(error)
         if account.error:
             _log.warning("%s: %s", account.entity, account.error)
             await self._outbox.fail(account.error)
-        account.waiting, account.dead = await self._outbox.left()
+        account.waiting, account.dead, earlier = await self._outbox.left()
+        account.error = account.error or earlier
         return account
 
-    async def _deliver_due(self) -> str | None:
-        """What kept the receiver from taking all, if anything did."""
+    async def _try_often(self) -> str | None:
+        """Why something is left, if anything is."""
+        reason = None
+        for attempt in range(TRIES):
+            try:
+                await self._deliver_due()
+            except NotTakenError as error:
+                reason = str(error)
+                wait = max(wait_after(attempt, _FIRST_WAIT), error.seconds or 0)
+            else:
+                return next(iter(self._not_taken.values()), None)
+            if wait > _LONGEST_PATIENCE:
+                break
+            if attempt + 1 < TRIES:
+                await asyncio.sleep(wait)
+        return reason
+
+    async def _deliver_due(self) -> None:
+        """One try.
+
+        Raises:
+            Away, Failing, Refused: Why the receiver takes nothing; what it did not take is left.
+        """
         limit = self._settings.sync_batch
+        self._in_vain = 0
         while True:
             changes = await self._outbox.claim(limit, self._claim_seconds)
             if not changes:
@@ -107,11 +135,9 @@ class Run:
                 # What failed alone comes last, so that it holds up nobody.
                 changes = await self._outbox.claim(limit, self._claim_seconds, failed=True)
                 if not changes:
-                    return None
+                    return
             try:
                 await self._deliver_batch(changes)
-            except (Away, Failing, Refused) as error:
-                return str(error)
             finally:
                 await self._outbox.release(changes)
 
@@ -124,9 +150,9 @@ class Run:
 
         Raises:
             Away: What was not sent is due at once.
-            Failing, Refused: One alone was not taken, and none was before: it may be so with all.
+            Failing, Refused: None was taken, or none of many for a while: it may be so with all.
         """
-        batches = [changes]
+        account, batches = self.account, [changes]
         while batches:
             batch = await self._outbox.hold(batches.pop(0), self._claim_seconds)
             if not batch:
@@ -134,28 +160,35 @@ class Run:
             try:
                 await self._receiver.send(self._path, [document(change) for change in batch])
             except (Refused, Failing) as error:
-                if len(batch) == 1:
-                    await self._set_aside(batch[0], error)
-                    if not self.account.delivered:
-                        raise
-                half = len(batch) // 2
-                batches[:0] = [batch[:half], batch[half:]] if half else []
+                if half := len(batch) // 2:
+                    batches[:0] = [batch[:half], batch[half:]]
+                    continue
+                await self._set_aside(batch[0], error)
+                self._in_vain += 1
+                is_last = not (batches or account.delivered)
+                if is_last or self._in_vain >= (MOST_IN_VAIN if account.delivered else FEW_IN_VAIN):
+                    raise
             else:
                 await self._outbox.remove(batch)
-                self.account.delivered += len(batch)
+                account.delivered += len(batch)
+                self._in_vain = 0
+                for change in batch:
+                    self._not_taken.pop(change.key, None)
 
     async def _set_aside(self, change: Change, error: Refused | Failing) -> None:
-        """One that the receiver does not take is due again later, or a dead letter.
+        """One that the receiver does not take is due again, or a dead letter.
 
-        A failure counts only where others are taken: the receiver may fail over all for a while.
+        Where nothing else is taken the receiver may be at fault: the change is due for the next
+        try, a failure counts not at all, and a refusal only if each try of a run has it.
         """
+        self._not_taken[change.key] = str(error)
         others_are_taken = self.account.delivered > 0
-        is_last = change.attempts + 1 >= MAX_ATTEMPTS
+        attempts = change.attempts + 1
         if isinstance(error, Refused):
-            counts, is_dead = True, others_are_taken or is_last
+            counts, is_dead = True, others_are_taken or attempts >= TRIES
         else:
-            counts, is_dead = others_are_taken, others_are_taken and is_last
-        seconds = wait_after(change.attempts, _FIRST_WAIT_ALONE)
+            counts, is_dead = others_are_taken, others_are_taken and attempts >= MAX_ATTEMPTS
+        seconds = wait_after(change.attempts, _FIRST_WAIT_ALONE) if others_are_taken else 0
         await self._outbox.put_back(
             change, str(error), seconds=seconds, counts=counts, is_dead=is_dead
         )

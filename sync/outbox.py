@@ -87,10 +87,13 @@ update journal.deliveries set failed_at = clock_timestamp(), error = %s where en
 """
 _REVIVE = """
 update journal.outbox set is_dead = false, attempts = 0, due_at = clock_timestamp()
-where entity = %s and is_dead
+where entity = %s and (is_dead or due_at > clock_timestamp())
 """
 _LEFT = """
-select count(*) filter (where not is_dead) as waiting, count(*) filter (where is_dead) as dead
+select
+    count(*) filter (where not is_dead) as waiting,
+    count(*) filter (where is_dead) as dead,
+    (array_agg(error order by number) filter (where error is not null))[1] as error
 from journal.outbox where entity = %s
 """
 
@@ -219,13 +222,13 @@ class Outbox:
         await self._connection.execute(_FAILURE, [error, self._entity.name])
 
     async def revive(self) -> None:
-        """Dead letters are due again."""
+        """Dead letters are due again, and at once what waits since it failed alone."""
         await self._connection.execute(_REVIVE, [self._entity.name])
 
-    async def left(self) -> tuple[int, int]:
-        """How many changes wait, and how many are dead letters."""
+    async def left(self) -> tuple[int, int, str | None]:
+        """How many changes wait, how many are dead letters, and what was said of the first."""
         found = await (await self._connection.execute(_LEFT, [self._entity.name])).fetchone()
-        return cast("tuple[int, int]", found)
+        return cast("tuple[int, int, str | None]", found)
 
     def _sent(self, changes: list[Change]) -> list[object]:
         keys = [change.key for change in changes]

@@ -7,6 +7,7 @@ from typing import Any, Self
 import httpx
 
 from assay.settings import Settings
+from loader.http.waiting import seconds_of
 
 _UNAUTHORIZED = 401
 _OF_THE_CHANGES = (400, 409, 413, 422)
@@ -15,15 +16,24 @@ _MAX_ERROR = 500
 """Characters of an answer that are kept."""
 
 
-class Refused(Exception):  # noqa: N818 - it says what the receiver did
+class NotTakenError(Exception):
+    """The receiver did not take changes; the message is what it said, or why nobody heard it."""
+
+    def __init__(self, said: str, seconds: float | None = None) -> None:
+        super().__init__(said)
+        self.seconds = seconds
+        """How long it asks to wait."""
+
+
+class Refused(NotTakenError):  # noqa: N818 - it says what the receiver did
     """It will not take these changes as they are."""
 
 
-class Failing(Exception):  # noqa: N818
+class Failing(NotTakenError):  # noqa: N818 - it says what the receiver did
     """It answered that it failed (5xx): one of the changes may be too much for it."""
 
 
-class Away(Exception):  # noqa: N818
+class Away(NotTakenError):  # noqa: N818 - it says what the receiver did
     """It cannot be reached, does not answer in time, or takes nothing from us."""
 
 
@@ -67,7 +77,7 @@ class Receiver:
         except TimeoutError:
             seconds = self._settings.sync_timeout_seconds
             raise Away(f"no answer within {seconds} seconds") from None
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Away(f"{type(error).__name__}: {error}") from None
         _judge(response)
 
@@ -89,11 +99,15 @@ class Receiver:
             },
         )
         if not response.is_success:
-            raise Away(f"the login was answered {response.status_code}")
+            raise Away(f"the login was answered {response.status_code}", _patience(response))
         try:
-            return str(response.json()["access_token"])
-        except (ValueError, KeyError, TypeError):
-            raise Away("the login was answered without an access_token") from None
+            token = response.json()["access_token"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            token = None
+        # it goes into a header
+        if not (isinstance(token, str) and token and token.isascii() and token.isprintable()):
+            raise Away("the login was answered without an access_token")
+        return token
 
 
 def _judge(response: httpx.Response) -> None:
@@ -103,4 +117,9 @@ def _judge(response: httpx.Response) -> None:
     said = f"{status}: {response.text[:_MAX_ERROR]}".replace("\0", "")
     if status in _OF_THE_CHANGES:
         raise Refused(said)
-    raise Failing(said) if response.is_server_error else Away(said)
+    kind = Failing if response.is_server_error else Away
+    raise kind(said, _patience(response))
+
+
+def _patience(response: httpx.Response) -> float | None:
+    return seconds_of(response.headers.get("Retry-After"))

@@ -4,8 +4,6 @@ import asyncio
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +14,7 @@ from assay.listings import Listing
 from loader.errors import ListingError, LoadError, UnavailableError
 from loader.http.access import Access
 from loader.http.pages import Page, PageError, read_bearer, read_page
+from loader.http.waiting import seconds_of
 
 ATTEMPTS = 10
 """Of a request while the API is away, busy or failing: over half a minute and more."""
@@ -199,7 +198,7 @@ class Client:
         self.largest = max(self.largest, len(body))
         status = response.status_code
         if status >= _FAILED or status in _BUSY:
-            raise _AskAgainError(status, _seconds(response.headers.get("Retry-After")))
+            raise _AskAgainError(status, seconds_of(response.headers.get("Retry-After")))
         return status, bytes(body)
 
     async def _log_in(self, refused: str) -> str:
@@ -272,17 +271,3 @@ def _parameters(listing: Listing, token: str | None, modified_after: str | None)
     if token is not None:
         parameters[listing.token_parameter] = token
     return parameters
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Either form of RFC 9110, 10.2.3."""
-    if retry_after is None:
-        return None
-    if retry_after.isascii() and retry_after.isdecimal():
-        return float(retry_after)
-    try:
-        moment = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max((moment - datetime.now(UTC)).total_seconds(), 0.0)

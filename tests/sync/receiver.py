@@ -43,6 +43,8 @@ class System:
     """What happens to the next requests; then all is well."""
     poison: dict[str, int] = field(default_factory=dict)
     """Keys of rows with which a batch is answered this status."""
+    always: Response | None = None
+    """What every batch is answered."""
     seconds: float = 0
     """How long it thinks about each batch."""
     on_batch: Callable[[Batch], None] = lambda _batch: None
@@ -66,6 +68,9 @@ class System:
         if self.plan and self.plan[0] == "no login":
             self.plan.popleft()
             return JSONResponse({}, 503)
+        if self.plan and self.plan[0] == "garbled login":
+            self.plan.popleft()
+            return JSONResponse({"access_token": None})
         assert (form["grant_type"], form["username"], form["password"]) == (
             "password",
             USERNAME,
@@ -85,6 +90,13 @@ class System:
         finally:
             self.in_flight.subtract(keys)
 
+    def _answers(self) -> dict[str, Response]:
+        return {
+            "fail": Response("out of order", 500),
+            "redirect": Response(status_code=307, headers={"Location": self.url}),
+            "busy": Response(status_code=429, headers={"Retry-After": "1"}),
+        }
+
     async def _answer(self, request: Request, batch: Batch) -> Response:
         token = request.headers["authorization"].removeprefix("Bearer ")
         plan = self.plan.popleft() if self.plan else "take"
@@ -95,10 +107,8 @@ class System:
         await asyncio.sleep(self.seconds)
         self.batches.append(batch)
         self.on_batch(batch)
-        if plan == "fail":
-            return Response("out of order", 500)
-        if plan == "redirect":
-            return Response(status_code=307, headers={"Location": self.url})
+        if answer := self._answers().get(plan, self.always):
+            return answer
         if plan == "hang":
             while not await request.is_disconnected():  # noqa: ASYNC110 - there is no event
                 await asyncio.sleep(0.01)

@@ -5,8 +5,9 @@ import threading
 from dataclasses import replace
 
 import pytest
+from starlette.responses import Response
 
-from sync.delivery import MAX_ATTEMPTS, deliver
+from sync.delivery import MAX_ATTEMPTS, MOST_IN_VAIN, TRIES, deliver
 from tests.sync.conftest import Shop
 from tests.sync.receiver import Batch, System
 
@@ -69,6 +70,8 @@ async def test_a_build_is_delivered(shop: Shop, system: System) -> None:
         ["token ran out"],
         ["take", "token ran out"],
         ["no login"],
+        ["garbled login"],
+        ["busy", "take", "busy"],
         ["take and die"],
         ["take", "take and die", "fail"],
         ["redirect"],
@@ -77,13 +80,10 @@ async def test_a_build_is_delivered(shop: Shop, system: System) -> None:
 async def test_a29_a_receiver_that_fails_for_a_while(
     shop: Shop, system: System, plan: list[str]
 ) -> None:
-    """The run tries again, with the same keys; what failed alone is for a later one."""
+    """The run tries again, with the same keys."""
     system.plan.extend(plan)
     account = await shop.deliver(sync_batch=2)
-    assert account.error is None
-    assert account.waiting == (plan == ["fail"] * 2)
-    shop.connection.execute("update journal.outbox set due_at = now()")
-    await shop.deliver()
+    assert (account.delivered, account.waiting, account.dead, account.error) == (5, 0, 0, None)
     check_delivered(shop, system)
     assert all(len(keys) == 1 for keys in system.keys_of.values())
 
@@ -101,14 +101,82 @@ async def test_a29_a_receiver_that_is_down(shop: Shop, system: System) -> None:
     check_delivered(shop, system)
 
 
-async def test_a_receiver_that_always_fails(shop: Shop, system: System) -> None:
-    """No change is a dead letter where none is taken."""
-    system.plan.extend(["fail"] * 1000)
+@pytest.mark.parametrize("status", [301, 307, 401, 403, 404, 429, 500, 502, 503])
+@pytest.mark.parametrize("barcodes", [("7",), ("1", "2", "3", "4", "5", "6", "7", "8")])
+async def test_a_receiver_that_takes_nothing(
+    shop: Shop, system: System, status: int, barcodes: tuple[str, ...]
+) -> None:
+    """Each run tries four times and says so; nothing dies of it, and the next run delivers."""
+    await shop.deliver()
+    for barcode in barcodes:
+        await shop.put(barcode, quantity=90)
+    system.always = Response("not now", status, {"Location": system.url})
     for _ in range(MAX_ATTEMPTS + 1):
+        system.batches.clear()
         account = await shop.deliver()
-        assert account.dead == 0
-    system.plan.clear()
-    shop.connection.execute("update journal.outbox set due_at = now()")
+        assert account.error == f"{status}: not now"
+        assert (account.delivered, account.waiting, account.dead) == (0, len(barcodes), 0)
+        whole = [batch for batch in system.batches if len(batch) == 1 or status < 500]
+        assert len(whole) >= TRIES
+    system.always = None
+    account = await shop.deliver()
+    assert (account.delivered, account.waiting, account.error) == (len(barcodes), 0, None)
+    check_delivered(shop, system)
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+@pytest.mark.parametrize("barcodes", [("7",), ("1", "2", "3")])
+async def test_a_receiver_that_refuses_everything(
+    shop: Shop, system: System, status: int, barcodes: tuple[str, ...]
+) -> None:
+    """What each try of a run has refused is a dead letter, with the reason, until it is revived."""
+    await shop.deliver()
+    for barcode in barcodes:
+        await shop.put(barcode, quantity=91)
+    system.always = Response("no price list of ours", status)
+    system.batches.clear()
+    account = await shop.deliver()
+    expected = (0, 0, len(barcodes), f"{status}: no price list of ours")
+    assert (account.delivered, account.waiting, account.dead, account.error) == expected
+    alone = [batch[0]["key"] for batch in system.batches if len(batch) == 1]
+    assert {key: alone.count(key) for key in barcodes} == dict.fromkeys(barcodes, TRIES)
+    system.always = None
+    account = await shop.deliver()
+    assert (account.delivered, account.dead) == (0, len(barcodes))
+    assert account.error == expected[-1]
+    account = await shop.deliver(revive=True)
+    assert (account.delivered, account.dead, account.error) == (len(barcodes), 0, None)
+    check_delivered(shop, system)
+
+
+async def test_a_receiver_that_breaks_in_the_middle(shop: Shop, system: System) -> None:
+    """It is not asked about each of many changes, and none of them dies of it."""
+    for number in range(200):
+        await shop.put(str(1000 + number))
+
+    def break_down(_batch: Batch) -> None:
+        if len(system.batches) == 2:
+            system.always = Response("out of order", 500)
+
+    system.on_batch = break_down
+    account = await shop.deliver(sync_batch=100)
+    assert account.error == "500: out of order"
+    assert (account.delivered, account.dead) == (100, 0)
+    assert len(system.batches) < 3 * TRIES * MOST_IN_VAIN
+    system.always = None
+    account = await shop.deliver(revive=True)
+    assert account.error is None
+    check_delivered(shop, system)
+
+
+@pytest.mark.parametrize("seconds", ["3600", "Fri, 31 Dec 2100 23:59:59 GMT"])
+async def test_a_receiver_that_asks_to_wait_long(shop: Shop, system: System, seconds: str) -> None:
+    """The run ends there, and the next one goes on."""
+    system.always = Response("later", 503, {"Retry-After": seconds})
+    account = await shop.deliver(sync_batch=1)
+    assert len(system.batches) == 1
+    assert (account.error, account.waiting) == ("503: later", 1)
+    system.always = None
     await shop.deliver()
     check_delivered(shop, system)
 
@@ -122,12 +190,8 @@ async def test_a29_one_that_is_refused(shop: Shop, system: System, status: int) 
     (left,) = shop.outbox()
     assert left["key"] == POISON
     assert set(system.rows) == set(rows) - {POISON}
-    if not account.dead:  # it came first, and nothing had been taken before it
-        shop.connection.execute("update journal.outbox set due_at = now()")
-        await shop.put("1")
-        account = await shop.deliver()
-        (left,) = shop.outbox()
-    assert account.dead == 1
+    assert (account.waiting, account.dead) == (0, 1)
+    assert account.error == f"{status}: this is not for me"
     assert left["error"] == f"{status}: this is not for me"
     await shop.deliver()
     assert [row["is_dead"] for row in shop.outbox()] == [True]
@@ -138,12 +202,13 @@ async def test_a29_one_that_is_refused(shop: Shop, system: System, status: int) 
     check_delivered(shop, system)
 
 
-async def test_a_dead_letter_is_tried_again(shop: Shop, system: System) -> None:
-    system.poison[POISON] = 422
-    for _ in range(MAX_ATTEMPTS):
-        shop.connection.execute("update journal.outbox set due_at = now()")
-        account = await shop.deliver()
-    assert account.dead == 1
+@pytest.mark.parametrize("status", [422, 500])
+async def test_what_was_not_taken_is_tried_again(shop: Shop, system: System, status: int) -> None:
+    """Dead, or waiting for its next turn: who mended the receiver need not wait."""
+    system.poison[POISON] = status
+    account = await shop.deliver()
+    assert (account.waiting, account.dead) == ((0, 1) if status == 422 else (1, 0))
+    assert account.error == f"{status}: this is not for me"
     system.poison.clear()
     await shop.deliver()
     assert len(shop.outbox()) == 1
@@ -160,6 +225,7 @@ async def test_a29_one_that_the_receiver_fails_over(shop: Shop, system: System) 
         shop.connection.execute("update journal.outbox set due_at = now() where not is_dead")
         account = await shop.deliver()
         assert system.rows["1"]["quantity"] == number
+        assert account.error == "500: this is not for me"
     assert (account.waiting, account.dead) == (0, 1)
     assert {key: row for key, row in shop.rows().items() if key != POISON} == system.rows
 

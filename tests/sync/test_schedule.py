@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from pydantic import SecretStr
+from starlette.responses import Response
 
 from api.app import create_app
 from api.tokens import Tokens
@@ -97,9 +98,9 @@ async def test_the_command(shop: Shop, system: System, tmp_path: Path) -> None:
         "SYNC_PASSWORD": PASSWORD,
     }
 
-    def assay_sync(**variables: str) -> subprocess.CompletedProcess[str]:
+    def assay_sync(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "assay", "sync"],
+            [sys.executable, "-m", "assay", "sync", *options],
             cwd=tmp_path,
             env={**environment, **variables},
             capture_output=True,
@@ -122,6 +123,16 @@ async def test_the_command(shop: Shop, system: System, tmp_path: Path) -> None:
     assert away.returncode == 1
     assert "the login was answered 404" in away.stdout
     assert PASSWORD not in away.stdout + away.stderr
+    for status in (500, 422):
+        system.always = Response("out of order", status)
+        failed = await asyncio.to_thread(assay_sync, SYNC_URL=system.url)
+        assert failed.returncode == 1, failed.stdout
+        assert f"{status}: out of order" in failed.stdout
+    system.always = None
+    assert (await asyncio.to_thread(assay_sync, SYNC_URL=system.url)).returncode == 1
+    done = await asyncio.to_thread(assay_sync, "--retry-dead", SYNC_URL=system.url)
+    assert done.returncode == 0, done.stdout + done.stderr
+    check_delivered(shop, system)
 
 
 def test_production_wants_https() -> None:
