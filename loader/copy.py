@@ -2,11 +2,10 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from json import dumps
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,12 +14,13 @@ from psycopg import Connection, sql
 from psycopg.types.json import Jsonb
 
 from assay.catalog import SourceTable
-from loader.csv_files import CsvFile, Fragment, Record
+from loader.csv_files import CsvFile
 from loader.errors import LoadError
-from loader.headers import Layout
+from loader.headers import Layout, ReadAgain
 from loader.loads import CLOCK, LOCK, RECORD, RECORD_FAILURE, START, LoadResult
 from loader.quotes import NotWellFormed, QuoteCheck
 from loader.readers import Document, hash_file, open_document
+from loader.rows import Copied, raw_rows
 from loader.tables import sequence_of, table_of
 
 Progress = Callable[[int, int], None]
@@ -71,21 +71,6 @@ where coalesce({columns}) is not null
 _COPY = """
 copy {table} ({columns}) from stdin with (format csv, force_null *, encoding 'UTF8')
 """
-
-
-@dataclass
-class _Copied:
-    rows: int
-    blank_rows: int = 0
-    malformed_rows: int = 0
-    unknown_columns: list[str] = field(default_factory=list)
-
-    def notes(self) -> dict[str, Any]:
-        return {
-            "blank_rows": self.blank_rows,
-            "malformed_rows": self.malformed_rows,
-            "unknown_columns": self.unknown_columns,
-        }
 
 
 @dataclass
@@ -240,19 +225,22 @@ def _stamp(path: Path) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-def _copy(
-    connection: Connection, document: Document, layout: Layout, progress: Progress
-) -> _Copied:
+def _copy(connection: Connection, document: Document, layout: Layout, progress: Progress) -> Copied:
     if isinstance(document, CsvFile) and document.is_pipeable(layout):
         # What PostgreSQL or the check does not take is read again row by row, where it is
         # either understood or refused with its place. `DataError`: ragged rows, mixed line
         # ends, an invalid encoding.
         with suppress(NotWellFormed, psycopg.DataError), connection.transaction():
             return _pipe(connection, document, layout, progress)
-    return _copy_records(connection, document, layout, progress)
+    while True:
+        try:
+            with connection.transaction():
+                return _copy_records(connection, document, layout, progress)
+        except ReadAgain as again:
+            layout = again.layout
 
 
-def _pipe(connection: Connection, document: CsvFile, layout: Layout, progress: Progress) -> _Copied:
+def _pipe(connection: Connection, document: CsvFile, layout: Layout, progress: Progress) -> Copied:
     """Pipe the bytes as they are."""
     columns = [sql.Identifier(column.name) for column in layout.columns if column is not None]
     statement = sql.SQL(_PIPE).format(
@@ -276,12 +264,12 @@ def _pipe(connection: Connection, document: CsvFile, layout: Layout, progress: P
         (last_row,) = _one(connection.execute(_LAST_ROW, [sequence]))
         if last_row != check.line_ends or rows >= last_row:
             raise NotWellFormed
-    return _Copied(rows, blank_rows=max(check.line_ends - 1 - rows, 0))
+    return Copied(rows, blank_rows=max(check.line_ends - 1 - rows, 0))
 
 
 def _copy_records(
     connection: Connection, document: Document, layout: Layout, progress: Progress
-) -> _Copied:
+) -> Copied:
     """Read row by row and write the rows anew."""
     columns = [column for column in layout.columns if column is not None]
     names = ["_row_number", *(column.name for column in columns), "_malformed", "_extra"]
@@ -289,13 +277,13 @@ def _copy_records(
         table=table_of(layout.source_table),
         columns=sql.SQL(", ").join(map(sql.Identifier, names)),
     )
-    copied = _Copied(0)
+    copied = Copied()
     # CR LF, because a field that holds either is quoted then.
     block = io.StringIO(newline="")
     writer = csv.writer(block, lineterminator="\r\n")
     with connection.cursor() as cursor:
         with cursor.copy(statement) as copy:
-            for row in _raw_rows(layout, document.records(layout), copied):
+            for row in raw_rows(layout, document.records(layout), copied):
                 writer.writerow(row)
                 copied.rows += 1
                 if block.tell() > _BLOCK:
@@ -308,47 +296,6 @@ def _copy_records(
         if cursor.rowcount != copied.rows:
             raise LoadError(f"{copied.rows} rows were sent, {cursor.rowcount} arrived")
     return copied
-
-
-def _raw_rows(
-    layout: Layout, records: Iterator[Record], copied: _Copied
-) -> Iterator[Sequence[object]]:
-    """Row number, fields in the file's order, `_malformed` and `_extra`; no blank rows."""
-    known = [index for index, column in enumerate(layout.columns) if column is not None]
-    unknown = [index for index, column in enumerate(layout.columns) if column is None]
-    nothing = [None] * len(known)
-    # In the order of the file; a column without a header counts once it has text.
-    used = {layout.header(index): bool(layout.headers[index]) for index in unknown}
-    is_plain = not unknown
-    width, widest = layout.width, len(layout.columns)
-    for row, fields in records:
-        if not any(fields) or (len(fields) == 1 < width and not fields[0].strip()):
-            copied.blank_rows += 1
-            continue
-        count = len(fields)
-        if isinstance(fields, Fragment):
-            copied.malformed_rows += 1
-            yield row, *nothing, fields[0], None
-        elif not width <= count <= widest:
-            copied.malformed_rows += 1
-            yield row, *nothing, _to_csv(fields), None
-        elif is_plain:
-            yield row, *fields, None, None
-        else:
-            extra = {
-                layout.header(index): fields[index]
-                for index in unknown
-                if index < count and fields[index]
-            }
-            used.update(dict.fromkeys(extra, True))
-            yield row, *[fields[i] for i in known], None, dumps(extra) if extra else None
-    copied.unknown_columns = [header for header, is_used in used.items() if is_used]
-
-
-def _to_csv(fields: list[str]) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="").writerow(fields)
-    return text.getvalue()
 
 
 def _result(
@@ -366,7 +313,7 @@ def _result(
 def _record_failure(conninfo: str, request: _Request, error: BaseException) -> None:
     """Best effort: the error itself goes on, whatever becomes of its record."""
     if isinstance(error, LoadError):
-        sentence = str(error)
+        sentence = error.without_value()
     elif isinstance(error, KeyboardInterrupt | SystemExit):
         sentence = f"{request.file_name}: the load was interrupted."
     elif isinstance(error, psycopg.Error):

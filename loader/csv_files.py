@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self
 
 from assay.catalog import SourceTable
+from loader.encoding import UnreadableError, encoding_of, open_text, unreadable
 from loader.errors import LoadError
-from loader.headers import MAX_HEADER_ROW, Layout, best_layout, match_headers
+from loader.headers import MAX_HEADER_ROW, Layout, ReadAgain, best_layout, match_headers
 from loader.lines import ESCAPE, LINE_ENDS, MAX_RECORD, Lines, NoText, TooLong
 from loader.quotes import NotWellFormed, QuoteCheck
+from loader.spacing import Spacing, mixed
 
 DELIMITERS = (",", ";", "\t", "|")
 # Chunks are shorter than twice this, so a row of more than MAX_RECORD spans a whole chunk,
@@ -24,17 +26,6 @@ CHUNK = MAX_RECORD // 4
 
 # Spreadsheet programs take this first line for no row.
 _SEPARATOR = re.compile('"?sep=([^"\\w\r\n])"?[\r\n]*', re.IGNORECASE)
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-# Without their marks.
-_PLAIN = {
-    codecs.BOM_UTF8: "utf-8",
-    codecs.BOM_UTF16_LE: "utf-16-le",
-    codecs.BOM_UTF16_BE: "utf-16-be",
-}
 
 Record = tuple[int, list[str]]
 """A row's number and its fields."""
@@ -68,36 +59,28 @@ class CsvFile:
         return self._file.hash.hexdigest()
 
     def layout(self, source_table: SourceTable) -> Layout:
-        encoding = self._encoding(source_table.encoding)
+        encoding = encoding_of(self._path, source_table.encoding)
         named = self._named_delimiter(encoding)
         delimiter = source_table.delimiter or named
         found: list[Layout] = []
         problem = LoadError("the file is empty", remedy="export it again")
         for candidate in (delimiter,) if delimiter else DELIMITERS:
-            rows: list[Record] = []
-            try:
-                with self._text(encoding) as text:
-                    all_rows = self._rows(Lines(text), encoding, candidate, is_head=True)
-                    filled = (r for r in all_rows if any(map(str.strip, r[1])))
-                    for row, cells in islice(filled, int(named is not None), MAX_HEADER_ROW):
-                        rows.append((row, cells))
-                        if match_headers(source_table, cells, row).fits:
-                            break
-            except LoadError as error:
-                problem = error
+            form = replace(
+                match_headers(source_table, (), 0), delimiter=candidate, encoding=encoding
+            )
+            rows, refusal = self._head(form, skipped=int(named is not None))
+            problem = refusal or problem
             if rows:
                 layout = best_layout(source_table, rows)
                 found.append(replace(layout, delimiter=candidate, encoding=encoding))
         best = max(
             found, key=lambda layout: (layout.fits, layout.matched, layout.width), default=None
         )
-        if best is None or (not best.fits and isinstance(problem, _UnreadableError)):
+        if best is None or (not best.fits and isinstance(problem, UnreadableError)):
             raise problem
         return best
 
     def records(self, layout: Layout) -> Iterator[Record]:
-        assert layout.encoding is not None  # noqa: S101  # `layout` has set both
-        assert layout.delimiter is not None  # noqa: S101
         self._file.rewind()
         text = io.TextIOWrapper(
             io.BufferedReader(self._file, CHUNK),
@@ -106,15 +89,20 @@ class CsvFile:
             newline="",
         )
         lines = Lines(text)
+        fewest = layout.width
         row, fields = 0, [""]
         try:
-            for row, fields in self._rows(lines, layout.encoding, layout.delimiter):
+            for row, fields in self._rows(lines, layout):
                 if row > layout.row:
                     yield row, fields
+                    if len(fields) < fewest and lines.ends <= LINE_ENDS and any(fields):
+                        fewest = len(fields)
         finally:
             text.detach().detach()  # else the end of the wrapper closes the file
         self._line_ends = lines.ends & LINE_ENDS
-        if lines.ends - LINE_ENDS and any(map(str.strip, fields)) and len(fields) < layout.width:
+        # Where other rows are as short, and nothing mandatory is missing, it does not look cut.
+        least = max(fewest, layout.needed)
+        if lines.ends - LINE_ENDS and any(map(str.strip, fields)) and len(fields) < least:
             raise LoadError(
                 "the file ends in the middle of the row",
                 remedy="get the whole file; if this is all of it, end the last row as the others",
@@ -155,40 +143,38 @@ class CsvFile:
             check.line_ends += 1
         yield rest
 
-    def _encoding(self, declared: str | None) -> str:
-        """What the file's mark proves, else what is declared, else UTF-8."""
-        if declared is not None:
-            try:
-                "".encode(declared)
-            except LookupError:
-                raise LoadError(
-                    f"the encoding {declared!r} of the source table is unknown",
-                    remedy="correct `encoding` in its config.meta.load",
-                ) from None
-        return _MARKS.get(self._mark()) or declared or "utf-8"
-
-    def _mark(self) -> bytes:
-        """The byte order mark; none is empty."""
-        self._file.rewind()
-        start = self._file.read(3)
-        return next((mark for mark in _MARKS if start.startswith(mark)), b"")
-
     def _named_delimiter(self, encoding: str) -> str | None:
         """That of a first line such as `sep=;`."""
-        with self._text(encoding) as text:
+        with open_text(self._path, encoding) as text:
             try:
                 found = _SEPARATOR.fullmatch(text.readline(len('"sep=;"\r\n')))
             except UnicodeError:
                 return None  # who reads the rows says where
         return found[1] if found else None
 
-    def _text(self, encoding: str) -> io.TextIOWrapper:
-        return self._path.open(encoding=encoding, errors=ESCAPE, newline="")
+    def _head(self, form: Layout, skipped: int) -> tuple[list[Record], LoadError | None]:
+        """The first rows with text down to one that fits, and why there are not more."""
+        rows: list[Record] = []
+        try:
+            with open_text(self._path, form.encoding or "") as text:
+                all_rows = self._rows(Lines(text), form, is_head=True)
+                filled = (record for record in all_rows if any(map(str.strip, record[1])))
+                for row, cells in islice(filled, skipped, MAX_HEADER_ROW):
+                    rows.append((row, cells))
+                    if match_headers(form.source_table, cells, row).fits:
+                        break
+        except ReadAgain as again:
+            return self._head(again.layout, skipped)
+        except LoadError as error:
+            return rows, error
+        return rows, None
 
-    def _rows(
-        self, lines: Lines, encoding: str, delimiter: str, *, is_head: bool = False
-    ) -> Iterator[Record]:
-        """All rows; of the head only those above a row that is too long."""
+    def _rows(self, lines: Lines, layout: Layout, *, is_head: bool = False) -> Iterator[Record]:
+        """All rows; of the head only those above a row that is too long.
+
+        Raises:
+            ReadAgain: Quotes stand behind blanks, which the layout does not know.
+        """
         # A setting of the whole process; this is its only user.
         csv.field_size_limit(MAX_RECORD)
         row = 0
@@ -196,9 +182,8 @@ class CsvFile:
         try:
             while not is_read:
                 try:
-                    for fields in csv.reader(lines, delimiter=delimiter, strict=True):
+                    for fields in _parsed(lines, layout, row):
                         row += 1
-                        lines.end_record()
                         yield row, fields
                     is_read = True
                 except TooLong:
@@ -208,59 +193,37 @@ class CsvFile:
                             remedy="put the header into one of the first rows",
                             row=row + 1,
                         ) from None
-                    fragment = Fragment([lines.skip_record(delimiter)])
+                    if layout.is_spaced:
+                        raise mixed(row + 1) from None
+                    fragment = Fragment([lines.skip_record(layout.delimiter or "")])
                     row += 1
                     yield row, fragment
         except csv.Error as error:
             raise _misquoted(str(error), row + 1) from None
-        except NoText:
-            raise self._unreadable(encoding, row + 1) from None
-        except UnicodeError:
+        except (NoText, UnicodeError) as error:
             # Not every encoding can be read on behind an error, and text is decoded ahead.
-            raise self._unreadable(encoding, None) from None
-
-    def _unreadable(self, encoding: str, row: int | None) -> LoadError:
-        mark = self._mark()
-        plain = _PLAIN.get(mark) or encoding
-        offset, is_nul = self._first_damage(plain, len(mark))
-        if is_nul:
-            return _UnreadableError(
-                f"there is a NUL byte at offset {offset}: the file is damaged or no CSV (UTF-16 "
-                "without a byte order mark has NUL bytes, too)",
-                remedy="save it as UTF-8 CSV",
-                row=row,
-            )
-        return _UnreadableError(
-            f"the byte at offset {offset} is not valid {plain}",
-            remedy="save the file as UTF-8, or declare its `encoding` in the source's "
-            "config.meta.load",
-            row=row,
-        )
-
-    def _first_damage(self, encoding: str, position: int) -> tuple[int, bool]:
-        """Offset of the first byte that is no text, and whether it is a NUL."""
-        decoder = codecs.getincrementaldecoder(encoding)()
-        with self._path.open("rb") as file:
-            file.seek(position)
-            while block := file.read(CHUNK):
-                start, damage = position - len(decoder.getstate()[0]), None
-                try:
-                    text = decoder.decode(block)
-                except UnicodeDecodeError as error:
-                    damage = start + error.start
-                    text = error.object[: error.start].decode(encoding)
-                except UnicodeError:
-                    return position, False  # UTF-16 without its mark
-                if "\0" in text:
-                    return start + len(text.partition("\0")[0].encode(encoding)), True
-                if damage is not None:
-                    return damage, False
-                position += len(block)
-        return position - len(decoder.getstate()[0]), False
+            place = row + 1 if isinstance(error, NoText) else None
+            edges = DELIMITERS if is_head else (layout.delimiter or "",)
+            raise unreadable(self._path, layout.encoding or "", edges, place) from None
 
 
-class _UnreadableError(LoadError):
-    """The bytes are no text."""
+def _parsed(lines: Lines, layout: Layout, row: int) -> Iterator[list[str]]:
+    """The fields of the records behind a row."""
+    spacing = Spacing(layout.delimiter or "")
+    reader = csv.reader(
+        lines,
+        delimiter=layout.delimiter or "",
+        strict=True,
+        skipinitialspace=layout.is_spaced,
+    )
+    for number, fields in enumerate(reader, start=row + 1):
+        record = lines.end_record()
+        if layout.is_spaced:
+            yield spacing.fields(record, number)
+        elif '"' in record and spacing.is_spaced(record):
+            raise ReadAgain(replace(layout, is_spaced=True))
+        else:
+            yield fields
 
 
 def _misquoted(problem: str, row: int) -> LoadError:

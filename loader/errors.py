@@ -6,16 +6,18 @@ class LoadError(Exception):
 
     Attributes:
         message: What is wrong, without a full stop.
+        value: What the file says there, in words for who sent it: never kept, never logged.
         remedy: What to do about it, in the imperative, without a full stop.
         file: Name of the file, or path below the API's URL.
         row: Number of the row as a spreadsheet shows it: the first row is 1.
         column: Header of the column, or its letters in a workbook.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # a sentence has these parts
         self,
         message: str,
         *,
+        value: str | None = None,
         remedy: str | None = None,
         file: str | None = None,
         row: int | None = None,
@@ -23,13 +25,21 @@ class LoadError(Exception):
     ) -> None:
         super().__init__(message)
         self.message = message
+        self.value = value
         self.remedy = remedy
         self.file = file
         self.row = row
         self.column = column
 
     def __str__(self) -> str:
-        """One sentence: place, message, remedy."""
+        """One sentence for who sent the file: place, message, value, remedy."""
+        return self._sentence(self.value)
+
+    def without_value(self) -> str:
+        """The sentence that others may read, too."""
+        return self._sentence(None)
+
+    def _sentence(self, value: str | None) -> str:
         places = (
             self.file,
             None if self.row is None else f"row {self.row}",
@@ -37,6 +47,7 @@ class LoadError(Exception):
         )
         place = ", ".join(part for part in places if part is not None)
         sentence = f"{place}: {self.message}" if place else self.message
+        sentence = f"{sentence} ({value})" if value else sentence
         return f"{sentence}; {self.remedy}." if self.remedy else f"{sentence}."
 
 

@@ -9,6 +9,19 @@ from functools import cached_property
 from assay.catalog import SourceColumn, SourceTable
 from loader.errors import LoadError
 
+
+class ReadAgain(Exception):  # noqa: N818  # a turn of the road, not an error
+    """A row shows that those above it were not read as they are meant.
+
+    Attributes:
+        layout: As which the file has to be read, from its start.
+    """
+
+    def __init__(self, layout: "Layout") -> None:
+        super().__init__()
+        self.layout = layout
+
+
 MAX_HEADER_ROW = 50
 """The header stands in one of these first rows."""
 
@@ -39,6 +52,10 @@ class Layout:
     """Mandatory columns that no header names."""
     repeated: tuple[tuple[int, int], ...]
     """Positions, from 1, of headers that mean the same."""
+    is_spaced: bool = False
+    """Whether quotes stand behind blanks; see `Spacing`."""
+    takes_short: bool = True
+    """Whether what a row lacks at its end, of columns that are not mandatory, is blank."""
     delimiter: str | None = None
     encoding: str | None = None
     sheet: str | None = None
@@ -46,6 +63,14 @@ class Layout:
     @property
     def fits(self) -> bool:
         return not self.missing
+
+    @cached_property
+    def needed(self) -> int:
+        """Fields up to the last one that is mandatory."""
+        mandatory = (
+            i for i, column in enumerate(self.columns, 1) if column and column.is_mandatory
+        )
+        return max(mandatory, default=1)
 
     @cached_property
     def known(self) -> set[int]:
@@ -57,19 +82,41 @@ class Layout:
         return len(self.known)
 
     def header(self, index: int) -> str:
-        """Name of the field at an index from 0."""
-        return self.headers[index] or f"column {index + 1}"
+        """Name of the field at an index from 0; no other field of an unread column has it."""
+        return self._names[index]
 
-    def check(self) -> None:
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        """The headers; of unread columns that have the same one, all but the first have a number.
+
+        Some forms, such as ISA-Tab, repeat a header with a meaning that depends on its place.
+        """
+        names: list[str] = []
+        taken = {header for header in self.headers if header}
+        given: set[str] = set()
+        for index, header in enumerate(self.headers):
+            name = header or f"column {index + 1}"
+            number = 1
+            while name in given or (number > 1 and name in taken):
+                number += 1
+                name = f"{header} ({number})"
+            given.add(name)
+            names.append(name)
+        return tuple(names)
+
+    def check(self, *, all_headers: bool = False) -> None:
         """Refuse a header with which nothing can be loaded.
+
+        Args:
+            all_headers: Those that the source table does not know must differ, too.
 
         Raises:
             LoadError: A mandatory column is missing, or two headers mean the same.
         """
         if self.missing:
             raise self._missing()
-        if self.repeated:
-            first, second = self.repeated[0]
+        repeated = (two for two in self.repeated if all_headers or self.columns[two[0] - 1])
+        for first, second in repeated:
             raise LoadError(
                 f"the header {self.headers[first - 1]!r} of column {first} occurs again as "
                 f"{self.headers[second - 1]!r} in column {second}",

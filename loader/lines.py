@@ -45,10 +45,13 @@ class Lines:
                 raise TooLong
             yield piece
 
-    def end_record(self) -> None:
+    def end_record(self) -> str:
+        """The record that was read, with its line end."""
         self._end(self._record[-1])
+        record = self._record[0] if len(self._record) == 1 else "".join(self._record)
         self._record.clear()
         self._length = 0
+        return record
 
     def skip_record(self, delimiter: str) -> str:
         """Read on to the end of a record without keeping it; its start and its length.

@@ -14,8 +14,9 @@ from typing import Literal
 
 from assay.catalog import SourceTable
 from loader.errors import LoadError
-from loader.headers import MAX_HEADER_ROW, Layout, match_headers, normalise
+from loader.headers import MAX_HEADER_ROW, Layout, ReadAgain, match_headers, normalise
 from loader.readers import Document
+from loader.rows import is_blank, without_surplus
 from loader.workbooks import Workbook
 
 DataType = Literal["boolean", "integer", "bigint", "numeric", "date", "timestamptz", "uuid", "text"]
@@ -166,15 +167,23 @@ def read_profile(
         LoadError: It has no header, no rows, or cannot be read.
     """
     layout = _layout(document, sheet, encoding)
-    layout.check()
+    layout.check(all_headers=True)
+    while True:
+        try:
+            return _profile(document, layout)
+        except ReadAgain as again:
+            layout = again.layout
+
+
+def _profile(document: Document, layout: Layout) -> Profile:
     columns = tuple(ColumnProfile(i, header) for i, header in enumerate(layout.headers) if header)
     rows = others = fullness = 0
     room = MAX_HASHES
     sample: list[str] = []
-    for _, fields in document.records(layout):
-        # as `loader.copy` tells blank lines and malformed rows
-        if not any(fields) or (len(fields) == 1 < layout.width and not fields[0].strip()):
+    for _, given in document.records(layout):
+        if is_blank(layout, given):
             continue
+        fields = without_surplus(layout, given)
         if not layout.width <= len(fields) <= len(layout.headers):
             others += 1
             continue

@@ -93,7 +93,8 @@ def refusal_of(load: Callable[..., LoadResult], query: Query, write: Write) -> C
         assert refusal.value.remedy
         assert query("select * from raw.shop__things") == []
         record = query("select state, error, clock from raw.loads order by load_id")[-1]
-        assert record == {"state": "failed", "error": sentence, "clock": None}
+        kept = refusal.value.without_value()
+        assert record == {"state": "failed", "error": kept, "clock": None}
         return sentence
 
     return run
@@ -266,6 +267,63 @@ def test_a37_ragged_rows_are_set_aside(
     ]
 
 
+@pytest.mark.parametrize(
+    ("rows", "expected", "notes"),
+    [
+        # surplus fields without text are nothing, whatever their number
+        ("cup,red,1,\npot,tan,2,,, \n", [("cup", "red", "1"), ("pot", "tan", "2")], (0, 2, 0)),
+        ('cup,red,1,""\n', [("cup", "red", "1")], (0, 1, 0)),
+        # what is missing at the end, of an optional column, is blank
+        ("cup,red\npot,tan,2\n", [("cup", "red", None), ("pot", "tan", "2")], (1, 0, 0)),
+        ("cup,red\npot,tan", [("cup", "red", None), ("pot", "tan", None)], (2, 0, 0)),
+        # but not in a file of which other rows do not fit
+        ("cup,red\npot\n", [None, None], (0, 0, 2)),
+        ("pot\ncup,red\n", [None, None], (0, 0, 2)),
+        ("cup,red\npot,tan,2\njug,a,b,c\n", [None, ("pot", "tan", "2"), None], (0, 0, 2)),
+        ("cup,red,1,,x\n", [None], (0, 0, 1)),
+    ],
+)
+@pytest.mark.usefixtures("way")
+def test_a37_rows_that_end_early_or_late(  # noqa: PLR0913, PLR0917  # fixtures, and a table
+    load: Callable[..., LoadResult],
+    query: Query,
+    write: Write,
+    rows: str,
+    expected: list[tuple[Any, ...] | None],
+    notes: tuple[int, int, int],
+) -> None:
+    """Empty fields beyond the header are nothing; missing optional ones at the end are blank."""
+    result = load(write(HEADER + rows))
+    found = [tuple(row.values())[1:5] for row in query(ROWS, [result.load_id])]
+    assert [None if malformed else tuple(row) for *row, malformed in found] == expected
+    names = ("short_rows", "long_rows", "malformed_rows")
+    assert tuple(result.notes.get(name, 0) for name in names) == notes
+
+
+def test_a37_other_columns_at_the_end(
+    load: Callable[..., LoadResult], query: Query, write: Write
+) -> None:
+    """Whether a column is optional, not where it stands in the source, decides; unread ones are."""
+    result = load(write("Weight (g),Colour,Thing Name,Batch\n1,red,cup\n2,tan,pot,B\n"))
+    assert [tuple(row.values()) for row in query(ROWS, [result.load_id])] == [
+        (2, "cup", "red", "1", None, None),
+        (3, "pot", "tan", "2", None, {"Batch": "B"}),
+    ]
+    short = load(write("Weight (g),Colour,Thing Name\n1,red\n2,tan,pot\n"))
+    assert short.notes["malformed_rows"] == 1
+
+
+def test_unread_columns_of_one_header_are_numbered(
+    load: Callable[..., LoadResult], query: Query, write: Write
+) -> None:
+    """ISA-Tab repeats `Unit` behind each value: all are kept, each under a name of its own."""
+    header = "Thing Name,Unit,Colour,Unit,unit,Unit (2),Weight (g),Unit\n"
+    result = load(write(header + "cup,g,red,nm,x,y,1,kg\n"))
+    extra = {"Unit": "g", "Unit (3)": "nm", "unit": "x", "Unit (2)": "y", "Unit (4)": "kg"}
+    assert result.notes["unknown_columns"] == list(extra)
+    assert query(ROWS, [result.load_id])[0]["_extra"] == extra
+
+
 def test_unknown_columns_are_kept(
     load: Callable[..., LoadResult], query: Query, write: Write
 ) -> None:
@@ -347,6 +405,51 @@ def test_a34_another_encoding_is_refused_with_its_place(
 ) -> None:
     """What is not UTF-8 is neither guessed nor mended."""
     assert sentence in refusal_of(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        ("Thing Name,Colour\ncup,foncé\n", "foncé"),
+        ("Thing Name;Colour\nLC-µ;red\n", "LC-µ"),
+        ('Thing Name\tColour\n"caf€ine"\tred\n', "caf€ine"),
+        ("Thing Name,Colour\ncup,red\npot,Zürich", "Zürich"),
+        ("Größe,Thing Name,Colour\n1,cup,red\n", "Größe"),
+    ],
+)
+@pytest.mark.usefixtures("way")
+def test_a34_the_remedy_is_an_encoding_and_what_it_would_read(
+    load: Callable[..., LoadResult], query: Query, write: Write, content: str, value: str
+) -> None:
+    """Who sends the file sees the value as Windows-1252 has it; it is kept nowhere."""
+    path = write(content.encode("cp1252"))
+    with pytest.raises(LoadError) as refusal:
+        load(path)
+    assert f"as Windows-1252 the value reads {value!r}" in str(refusal.value)
+    assert "`--encoding cp1252`" in str(refusal.value)
+    assert "`encoding=cp1252`" in str(refusal.value)
+    (record,) = query("select error from raw.loads")
+    assert "is not valid utf-8; save" in record["error"]
+    assert value not in record["error"]
+
+
+def test_a34_no_value_where_the_encoding_has_no_such_byte(
+    refusal_of: Callable[..., str],
+) -> None:
+    """Windows-1252 has no 0x81: what it would read is not said."""
+    assert "reads" not in refusal_of(b"Thing Name,Colour\ncup,r\x81d\n")
+
+
+@pytest.mark.parametrize(
+    "name", ["klingon", "idna", "undefined", "a\0b", "base64", "unicode_escape"]
+)
+def test_a34_an_encoding_that_no_file_is_in(
+    load: Callable[..., LoadResult], write: Write, name: str
+) -> None:
+    """A name that Python does not know, or knows as something else, is refused."""
+    things = source("things", *THINGS.columns, encoding=name)
+    with pytest.raises(LoadError, match=r"the encoding .* is unknown; name one such as utf-8"):
+        load(write(HEADER), source_table=things)
 
 
 @pytest.mark.parametrize(
@@ -729,8 +832,14 @@ def test_stray_quotes_never_misparse(stored: Callable[..., Any], body: str) -> N
     content = HEADER + body
     try:
         oracle = list(csv.reader(io.StringIO(content, newline=""), strict=True))
-        # text that ends inside a row
-        is_cut = len(oracle[-1]) < 3 and "".join(oracle[-1]).strip() and content[-1] not in "\r\n"
+        filled = [row for row in oracle if any(row)]
+        # text that ends inside a row: a shorter one than any other, or without what is mandatory
+        least = max(2, min(map(len, filled[:-1] or filled)))
+        is_cut = (
+            len(oracle[-1]) < min(3, least)
+            and "".join(oracle[-1]).strip()
+            and content[-1] not in "\r\n"
+        )
     except csv.Error:
         is_cut = True
     if is_cut:
@@ -738,14 +847,20 @@ def test_stray_quotes_never_misparse(stored: Callable[..., Any], body: str) -> N
             stored(content)
         return
     expected = []
-    for number, row in enumerate(oracle[1:], start=2):
-        if len(row) == 1 and not row[0].strip():
-            continue  # a blank line
-        if any(row) and len(row) == 3:
-            expected.append((number, *(field or None for field in row), None, None))
-        elif any(row):
+    rows = {
+        number: row if any(row[3:]) else row[:3]
+        for number, row in enumerate(oracle[1:], start=2)
+        if any(row) and not (len(row) == 1 and not row[0].strip())
+    }
+    # the last column is not mandatory
+    is_short = {2, 3} >= set(map(len, rows.values()))
+    for number, row in rows.items():
+        if len(row) == 3 or (len(row) == 2 and is_short):
+            cells = (field or None for field in (*row, "")[:3])
+            expected.append((number, *cells, None, None))
+        else:
             line = io.StringIO()
-            csv.writer(line, lineterminator="").writerow(row)
+            csv.writer(line, lineterminator="").writerow(oracle[number - 1])
             expected.append((number, None, None, None, line.getvalue(), None))
     assert stored(content) == expected
 

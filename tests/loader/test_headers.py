@@ -52,14 +52,22 @@ def test_any_order_and_unknown_headers() -> None:
             "column 1 occurs again as 'thing_name' in column 3",
         ),
         (["Thing Name", "Colour", "designation"], "again as 'designation' in column 3"),
-        (["A", "Thing Name", "Colour", "a "], "column 1 occurs again as 'a ' in column 4"),
+        (["A", "a", "Colour", "Thing Name", "colour "], "column 3 occurs again as 'colour ' in"),
     ],
 )
 def test_a43_repeated_headers_are_refused(cells: list[str], positions: str) -> None:
-    """Two headers that mean the same are refused with both positions."""
+    """Two headers of one column that is read are refused with both positions."""
     with pytest.raises(LoadError, match="occurs again") as refusal:
         match_headers(THINGS, cells, 1).check()
     assert positions in str(refusal.value)
+
+
+def test_a43_unread_headers_may_be_repeated() -> None:
+    """But not where each is to become a column."""
+    layout = match_headers(THINGS, ["A", "Thing Name", "Colour", "a "], 1)
+    layout.check()
+    with pytest.raises(LoadError, match="column 1 occurs again as 'a ' in column 4"):
+        layout.check(all_headers=True)
 
 
 def test_a43_missing_headers_are_named_with_a_hint() -> None:
