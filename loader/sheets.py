@@ -5,7 +5,7 @@ The parser is strict, takes time in proportion to the text and bounded memory, w
 
 import re
 from array import array
-from collections.abc import Callable, Iterator, MutableSequence, Sequence
+from collections.abc import Callable, Collection, Iterator, MutableSequence
 from dataclasses import dataclass, field
 from typing import IO
 from xml.parsers import expat
@@ -17,6 +17,9 @@ _MAX_TAG = 1 << 20
 _MAX_DEPTH = 100
 _BLOCK = 1 << 16
 _PLACE = re.compile("([A-Z]{1,3})([0-9]{1,7})")
+
+_NUMBERS = {None, "n"}
+_DEFAULT_STYLE = "0"
 
 Attributes = dict[str, str]
 
@@ -106,40 +109,42 @@ class Texts(Handler):
 class Survey(Handler):
     """How large a sheet is and what is peculiar in it."""
 
+    padded: Collection[str] = ()
+    """Styles that show a number with zeros before it."""
     row: int = 0
     column: int = 0
     height: int = 0
     width: int = 0
+    values: int = 0
+    """Cells that may have a value, and most of them do."""
     shared: int = 0
     """Cells whose text is a shared one."""
     formulas: int = 0
-    errors: int = 0
+    peculiar: int = 0
+    """Cells with formulas, and others that Calamine does not read as people do."""
+    peculiar_width: int = 0
+    """The last column with one of them."""
     merged: str | None = None
     """The merged cells that begin lowest."""
     merged_row: int = 0
     """The row in which they begin."""
+    _kind: str | None = None
+    _is_counted: bool = True
 
     def start(self, name: str, attributes: Attributes) -> None:
         if name == "c":
-            place = attributes.get("r")
-            row, column = place_of(place) if place else (self.row, self.column + 1)
-            if (row, column) <= (self.row, self.column):
-                raise XmlError("its cells are not in order")
-            self.row, self.column = row, column
-            self.height = max(self.height, self.row)
-            self.width = max(self.width, self.column)
-            kind = attributes.get("t")
-            self.shared += kind == "s"
-            self.errors += kind == "e"
+            self._start_cell(attributes)
+        elif name in {"v", "t"}:
+            if not self._is_counted:
+                self.values += 1
+                self._is_counted = True
+            if name == "v" and self._kind == "inlineStr":
+                self._count_peculiar()
         elif name == "row":
-            number = attributes.get("r")
-            row = place_of(f"A{number}")[0] if number else self.row + 1
-            if row <= self.row:
-                raise XmlError("its rows are not in order")
-            self.row, self.column = row, 0
-            self.height = max(self.height, self.row)
+            self._start_row(attributes)
         elif name == "f":
             self.formulas += 1
+            self._count_peculiar()
         elif name == "mergeCell":
             cells = attributes.get("ref", "")
             row, _ = place_of(cells.partition(":")[0])
@@ -148,49 +153,34 @@ class Survey(Handler):
         if self.height > MAX_ROW or self.width > MAX_COLUMN:
             raise XmlError("a cell is at no place of a sheet")
 
+    def _start_row(self, attributes: Attributes) -> None:
+        number = attributes.get("r")
+        row = place_of(f"A{number}")[0] if number else self.row + 1
+        if row <= self.row:
+            raise XmlError("its rows are not in order")
+        self.row, self.column = row, 0
+        self.height = max(self.height, self.row)
 
-class Peculiar(Survey):
-    """Reads a sheet again, for what its cells hold that Calamine gives as empty."""
+    def _start_cell(self, attributes: Attributes) -> None:
+        place = attributes.get("r")
+        row, column = place_of(place) if place else (self.row, self.column + 1)
+        if (row, column) <= (self.row, self.column):
+            raise XmlError("its cells are not in order")
+        self.row, self.column = row, column
+        self.height = max(self.height, self.row)
+        self.width = max(self.width, self.column)
+        self._kind, self._is_counted = attributes.get("t"), False
+        self.shared += self._kind == "s"
+        if self._kind == "e" or (
+            self.padded
+            and self._kind in _NUMBERS
+            and attributes.get("s", _DEFAULT_STYLE) in self.padded
+        ):
+            self._count_peculiar()
 
-    def __init__(self, lengths: Sequence[int]) -> None:
-        super().__init__()
-        self._lengths = lengths
-        self._kind: str | None = None
-        self._value: str | None = None
-        self._is_value = self._is_formula = False
-        self.characters = 0
-        """Of shared texts, each as often as it is used."""
-        self.found: list[tuple[int, int, str | None]] = []
-        """Row, column (both from 1) and text of error values such as `#N/A`; no text of a formula
-        whose result was never stored."""
-
-    def start(self, name: str, attributes: Attributes) -> None:
-        super().start(name, attributes)
-        if name == "c":
-            self._kind, self._value, self._is_formula = attributes.get("t"), None, False
-        elif name == "v":
-            self._is_value = True
-        elif name == "f":
-            self._is_formula = True
-
-    def text(self, text: str) -> None:
-        if self._is_value:
-            self._value = (self._value or "") + text
-
-    def end(self, name: str) -> None:
-        if name == "v":
-            self._is_value = False
-        elif name == "c":
-            if self._kind == "s":
-                self._add(self._value or "")
-            elif self._kind == "e" or (
-                self._is_formula and self._value is None and self._kind != "str"
-            ):
-                self.found.append((self.row, self.column, self._value))
-
-    def _add(self, index: str) -> None:
-        if index.isdecimal() and int(index) < len(self._lengths):
-            self.characters += self._lengths[int(index)]
+    def _count_peculiar(self) -> None:
+        self.peculiar += 1
+        self.peculiar_width = max(self.peculiar_width, self.column)
 
 
 def place_of(reference: str) -> tuple[int, int]:

@@ -2,38 +2,35 @@
 
 import datetime as dt
 import hashlib
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import python_calamine
 
 from assay.catalog import SourceTable
-from loader.archives import MAX_UNPACKED, check_zip, damage_told, damaged, part_name, too_large
+from loader.archives import MAX_UNPACKED, check_zip, damage_told, too_large
+from loader.cells import Correction, Corrections, Filled, Shared
 from loader.errors import LoadError
 from loader.headers import MAX_HEADER_ROW, Layout, best_layout, normalise
-from loader.sheets import (
-    Handler,
-    Peculiar,
-    Survey,
-    Tags,
-    Texts,
-    letters_of,
-    parse,
-)
+from loader.number_formats import Styles
+from loader.packages import Package
+from loader.sheets import Survey, Texts, letters_of
 
 MAX_CELLS = 20 * 1000 * 1000
 """Cells between the first and the last of a sheet: Calamine has memory for the empty ones, too."""
 
 Cell = str | int | float | bool | dt.date | dt.time | dt.timedelta
 
-_BOOK, _LINKS = "xl/workbook.xml", "xl/_rels/workbook.xml.rels"
-_OPTIONAL = _TEXTS, _STYLES = "xl/sharedStrings.xml", "xl/styles.xml"
 _PLAIN = {str, int, float, bool}
+
+
+_Row = tuple[int, list[str], list[Cell], list[Correction]]
+"""Number, fields, what Calamine says, and what it does not."""
 
 
 @dataclass(frozen=True)
@@ -55,21 +52,23 @@ class Workbook:
     def __init__(self, path: Path) -> None:
         self.bytes_read = 0
         self._path = path
-        self._heads: dict[str, list[list[str]]] = {}
+        self._heads: dict[str, list[tuple[int, list[str]]]] = {}
         self._latest: _Sheet | None = None
         self._date_cells: Counter[str] = Counter()
-        self._names = check_zip(path)
-        self._parts = self._find_parts()
+        self._padded_cells: Counter[str] = Counter()
+        self._package = Package(path, check_zip(path))
         # All that Calamine reads is well formed.
-        self._texts = Texts()
-        self._parse(_TEXTS, self._texts)
-        self._parse(_STYLES, Handler())
+        self._texts, styles = Texts(), Styles()
+        self._package.parse(self._package.texts, self._texts)
+        self._package.parse(self._package.styles, styles)
+        self._formats = styles.zero_formats()
         with damage_told():
-            self._workbook = python_calamine.CalamineWorkbook.from_path(path)
+            self._workbook = self._open()
         self.names = [
             sheet.name
             for sheet in self._workbook.sheets_metadata
-            if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet and sheet.name in self._parts
+            if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet
+            and sheet.name in self._package.sheets
         ]
         self._hidden = {
             sheet.name
@@ -107,53 +106,97 @@ class Workbook:
 
     def records(self, layout: Layout) -> Iterator[tuple[int, list[str]]]:
         name = layout.sheet or ""
-        sheet, left = self._sheet(name)
+        survey = self._sheet(name).survey
         self._check_merged(layout)
         self._date_cells.clear()
-        peculiar = self._peculiar(name, layout.row)
-        error = next(peculiar, None)
-        # Rows above the first one with text are yielded, columns left of it are not.
-        for row, cells in enumerate(_rows(sheet), start=1):
+        self._padded_cells.clear()
+        filled = 0
+        for row, fields, cells, corrections in self._rows(name):
+            filled += len(fields) - fields.count("")
             if row <= layout.row:
                 continue
-            fields = left + [to_text(cell) for cell in cells]
+            for correction in corrections:
+                if correction.text is None:
+                    raise LoadError(
+                        "the cell holds a formula without its result",
+                        remedy="open the workbook in a spreadsheet program and save it",
+                        row=row,
+                        column=letters_of(correction.column),
+                    )
+                if correction.is_padded and correction.column <= len(layout.headers):
+                    self._padded_cells[layout.header(correction.column - 1)] += 1
             if not _PLAIN.issuperset(map(type, cells)):
-                self._count_dates(layout, [None] * len(left) + cells)
-            while error is not None and error[0] == row:
-                fields[error[1] - 1] = error[2]
-                error = next(peculiar, None)
+                self._count_dates(layout, cells)
             yield row, fields
-        if error is not None:
-            raise damaged("an error value is in no row")
+        if filled < survey.values:
+            self._check_values(name)
         self.bytes_read = self._path.stat().st_size
 
     def notes(self) -> dict[str, Any]:
         formulas = self._latest.survey.formulas if self._latest else 0
-        return {"formula_cells": formulas, "date_cells": dict(self._date_cells)}
+        return {
+            "formula_cells": formulas,
+            "date_cells": dict(self._date_cells),
+            "padded_cells": dict(self._padded_cells),
+        }
+
+    def _open(self) -> python_calamine.CalamineWorkbook:
+        if self._package.is_usual:
+            return python_calamine.CalamineWorkbook.from_path(self._path)
+        # Calamine holds the file open, and needs no name of it from then on.
+        with TemporaryDirectory(prefix="assay-workbook-") as folder:
+            path = Path(folder) / "usual.xlsx"
+            self._package.write_usual(path)
+            return python_calamine.CalamineWorkbook.from_path(path)
 
     def _layout(self, name: str, source_table: SourceTable) -> Layout:
         if name not in self._heads:
-            sheet, left = self._sheet(name)
-            head = islice(_rows(sheet), MAX_HEADER_ROW)
-            self._heads[name] = [left + [to_text(cell) for cell in row] for row in head]
-        rows = enumerate(self._heads[name] or [[]], start=1)
+            head = islice(self._rows(name), MAX_HEADER_ROW)
+            self._heads[name] = [(row, fields) for row, fields, _, _ in head]
+        rows = self._heads[name] or [(1, [""])]
         return replace(best_layout(source_table, rows), sheet=name)
 
-    def _sheet(self, name: str) -> tuple[python_calamine.CalamineSheet, list[str]]:
-        """A sheet, and the empty fields left of what Calamine gives of its rows."""
+    def _rows(self, name: str) -> Iterator[_Row]:
+        """All rows from the first on, equally wide, with what Calamine does not say of them."""
+        latest = self._sheet(name)
+        # Rows above the first one with text are given, columns left of it are not.
+        left = [""] * (latest.sheet.start or (0, 0))[1]
+        width = latest.survey.peculiar_width
+        corrections = self._corrections(name)
+        correction = next(corrections, None)
+
+        def correct(row: int, fields: list[str]) -> list[Correction]:
+            nonlocal correction
+            found = []
+            while correction is not None and correction.row == row:
+                found.append(correction)
+                fields[correction.column - 1] = correction.text or ""
+                correction = next(corrections, None)
+            return found
+
+        for row, cells in enumerate(_rows(latest.sheet), start=1):
+            fields = left + [to_text(cell) for cell in cells]
+            fields += [""] * (width - len(fields))
+            width = len(fields)
+            yield row, fields, left + cells, correct(row, fields)
+        while correction is not None:
+            row, fields = correction.row, [""] * width
+            yield row, fields, [], correct(row, fields)
+
+    def _sheet(self, name: str) -> _Sheet:
         if self._latest is None or self._latest.name != name:
             self._latest = None  # makes room
             survey = self._survey(name)
             with damage_told():
                 sheet = self._workbook.get_sheet_by_name(name)
             self._latest = _Sheet(name, sheet, survey)
-        sheet = self._latest.sheet
-        return sheet, [""] * (sheet.start or (0, 0))[1]
+        return self._latest
 
     def _survey(self, name: str) -> Survey:
         """Refuse a sheet for which memory may not suffice: Calamine would end the process."""
-        survey = Survey()
-        self._parse(self._parts[name], survey)
+        survey = Survey(self._formats)
+        part = self._package.sheets[name]
+        self._package.parse(part, survey)
         if survey.height * survey.width > MAX_CELLS:
             raise LoadError(
                 f"the sheet {name!r} has cells far below or far right of its data",
@@ -161,9 +204,8 @@ class Workbook:
             )
         # Each cell gets a copy of its text.
         if survey.shared * max(self._texts.lengths, default=0) > MAX_UNPACKED:
-            exact = Peculiar(self._texts.lengths)
-            for _ in self._blocks(self._parts[name], exact):
-                exact.found.clear()
+            exact = Shared(self._texts.lengths)
+            for _ in self._package.blocks(part, exact):
                 if exact.characters > MAX_UNPACKED:
                     raise too_large()
         return survey
@@ -179,67 +221,43 @@ class Workbook:
                 row=survey.merged_row,
             )
 
-    def _count_dates(self, layout: Layout, cells: list[Any]) -> None:
+    def _count_dates(self, layout: Layout, cells: list[Cell]) -> None:
         for index, cell in enumerate(cells[: len(layout.headers)]):
             if isinstance(cell, dt.date | dt.time | dt.timedelta):
                 self._date_cells[layout.header(index)] += 1
 
-    def _peculiar(self, name: str, header_row: int) -> Iterator[tuple[int, int, str]]:
-        """Row, column (both from 1) and text of error values such as `#N/A`.
+    def _corrections(self, name: str) -> Iterator[Correction]:
+        """What the sheet's XML says that Calamine does not, in the order of the cells."""
+        latest = self._sheet(name)
+        if not latest.survey.peculiar:
+            return
+        corrections = Corrections(self._formats)
+        for _ in self._package.blocks(self._package.sheets[name], corrections):
+            yield from corrections.found
+            corrections.found.clear()
 
-        Calamine gives them as empty cells, and also formulas whose result was never stored.
+    def _check_values(self, name: str) -> None:
+        """Refuse a sheet of which a cell with a value was given as empty.
 
         Raises:
-            LoadError: There is such a formula.
+            LoadError: There is one; the error names it.
         """
-        survey = self._latest.survey if self._latest else Survey()
-        if not survey.formulas and not survey.errors:
-            return
-        peculiar = Peculiar(self._texts.lengths)
-        for _ in self._blocks(self._parts[name], peculiar):
-            for row, column, text in peculiar.found:
-                if row <= header_row:
-                    continue
-                if text is None:
+        rows = self._rows(name)
+        row, fields = 0, [""]
+        filled = Filled(self._texts.lengths)
+        for _ in self._package.blocks(self._package.sheets[name], filled):
+            for place_row, column in filled.found:
+                while row < place_row:
+                    row, fields, _, _ = next(rows, (place_row, [], [], []))
+                if row > place_row or not "".join(fields[column - 1 : column]):
                     raise LoadError(
-                        "the cell holds a formula without its result",
-                        remedy="open the workbook in a spreadsheet program and save it",
-                        row=row,
+                        "the cell has a value that cannot be read",
+                        remedy="open the workbook in a spreadsheet program and save it again, or "
+                        "save the sheet as CSV",
+                        row=place_row,
                         column=letters_of(column),
                     )
-                yield row, column, text
-            peculiar.found.clear()
-
-    def _find_parts(self) -> dict[str, str]:
-        """The part of the zip that holds each sheet, by the sheet's name."""
-        book, links = Tags("sheet"), Tags("Relationship")
-        self._parse(_BOOK, book)
-        self._parse(_LINKS, links)
-        targets = {
-            link["Id"]: link["Target"].removeprefix("/xl/")
-            for link in links.found
-            if "Id" in link and "Target" in link
-        }
-        return {
-            sheet["name"]: f"xl/{targets[link]}"
-            for sheet in book.found
-            for name, link in sheet.items()
-            if name.endswith(":id") and link in targets and "name" in sheet
-        }
-
-    def _parse(self, part: str, handler: Handler) -> None:
-        for _ in self._blocks(part, handler):
-            pass
-
-    def _blocks(self, name: str, handler: Handler) -> Iterator[None]:
-        if name in _OPTIONAL and part_name(name) not in self._names:
-            return
-        with (
-            damage_told(),
-            zipfile.ZipFile(self._path) as archive,
-            archive.open(self._names[part_name(name)]) as part,
-        ):
-            yield from parse(part, handler)
+            filled.found.clear()
 
 
 def _rows(sheet: python_calamine.CalamineSheet) -> Iterator[list[Cell]]:
