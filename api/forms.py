@@ -16,6 +16,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from api.body import check_encoding
+from api.dispositions import names_of
 from api.errors import Fault, Problem, invalid, pointer_to
 
 MEDIA_TYPE = "multipart/form-data"
@@ -161,10 +162,9 @@ class _Form:
         self._header = self._value = b""
 
     def _end_headers(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        name = _plain(options.get(b"filename", b""))
+        field, name = names_of(self._disposition)
+        name = _plain(name)
         if not name:
-            field = options.get(b"name", b"").decode(errors="replace")
             raise invalid(Fault("This is not a file.", pointer_to(field)))
         if self._name:
             raise invalid(Fault("There is more than one file in the form.", "#"))
@@ -177,9 +177,9 @@ class _Form:
         self._is_complete = True
 
 
-def _plain(name: bytes) -> str:
+def _plain(name: str) -> str:
     """The last part of what may be a path, without what a terminal would obey."""
-    last = name.decode(errors="replace").replace("\\", "/").rpartition("/")[2].strip()
+    last = name.replace("\\", "/").rpartition("/")[2].strip()
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in last)[-_MAX_NAME:]
 
 

@@ -20,7 +20,8 @@ from api.security import Reader, Subject, check_personal_data
 from api.templates import cells_of_source, sheet_of
 from api.users import User
 from assay.catalog import Catalog, SourceTable
-from loader.report import ADDED, all_rejected, page_of_rejected
+from loader.headers import ADDED
+from loader.report import all_rejected, page_of_rejected
 
 _TO_MEND = (
     "In the form of their source, to be mended and uploaded as it is: the last columns, which say "

@@ -35,9 +35,8 @@ _FORM = {
                             "type": "string",
                             "format": "binary",
                             "description": (
-                                "A workbook if its name ends in `.xlsx`. What ends otherwise "
-                                "is read as CSV, but `.xls`, `.xlsm`, `.xlsb` and `.ods` are "
-                                "refused."
+                                "A workbook if its name ends in `.xlsx`, text with delimiters if "
+                                "in `.csv`, `.tsv` or `.txt`, as far as the source takes them."
                             ),
                         }
                     },
@@ -73,6 +72,15 @@ DryRun = Annotated[str, _flag("Judge the file and report; keep nothing of it.")]
 Force = Annotated[str, _flag("Load the file also if the same bytes were loaded before.")]
 
 
+Encoding = Annotated[
+    str,
+    Query(
+        description="What a text file is in, such as `cp1252` or `utf-16`; else what its source "
+        "declares, or UTF-8. A byte order mark wins.",
+    ),
+]
+
+
 class UploadReport(LoadReport):
     already_loaded: bool
     """Whether the same bytes were loaded before, and this is the report of that load."""
@@ -87,20 +95,29 @@ class Asked:
     is_rehearsal: bool
     force: bool
     is_async: bool
+    encoding: str
+    """"" is what the source declares."""
 
 
 def router_of(entity: Entity, catalog: Catalog, reports: Reports, max_megabytes: int) -> Router:
     fed = {fed.name: fed for source in entity.source_tables for fed in catalog.fed_by(source)}
     router = Router(prefix=f"{PREFIX}/{entity.path}", tags=[entity.title])
 
-    async def read(request: Request, _subject: Subject, dry_run: DryRun, force: Force) -> Asked:
+    async def read(
+        request: Request,
+        _subject: Subject,
+        dry_run: DryRun,
+        force: Force,
+        encoding: Encoding = "",
+    ) -> Asked:
         take(request, "uploads", str(request.state.user_id))
-        check_parameters(request, "dry_run", "force")
+        check_parameters(request, "dry_run", "force", "encoding")
         return Asked(
             boundary=boundary_of(request, max_megabytes),
             is_rehearsal=_read_flag("dry_run", dry_run),
             force=_read_flag("force", force),
             is_async=_prefers_async(request),
+            encoding=encoding,
         )
 
     @router.put(
@@ -135,6 +152,7 @@ def router_of(entity: Entity, catalog: Catalog, reports: Reports, max_megabytes:
                 file_name=file.name,
                 user=caller.username,
                 force=asked.force,
+                encoding=asked.encoding,
             )
             load = await job.loaded()
             if load is None:

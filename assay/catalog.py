@@ -16,6 +16,8 @@ from assay.listings import Api, Listing, listing_of
 
 # Columns of every curated table that the platform fills.
 PROVENANCE = ("updated_at", "updated_by")
+ENDINGS = ("csv", "tsv", "txt", "xlsx")
+"""Of files that are read."""
 
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 _PLACEHOLDER = re.compile(r"\$\d")
@@ -206,6 +208,7 @@ class SourceTable:
     description: str
     columns: tuple[SourceColumn, ...]
     formats: tuple[str, ...]
+    """What the names of its files end in, without the point."""
     sheet: str | None
     delimiter: str | None
     encoding: str | None
@@ -622,7 +625,7 @@ def _source_table(node: dict[str, Any]) -> SourceTable:
         table=node["identifier"],
         description=_sentence(node["description"]),
         columns=tuple(_source_column(column) for column in node["columns"].values()),
-        formats=() if listing else tuple(load.get("formats", ("csv", "xlsx"))),
+        formats=() if listing else tuple(load.get("formats", ENDINGS)),
         sheet=load.get("sheet"),
         delimiter=load.get("delimiter"),
         encoding=load.get("encoding"),

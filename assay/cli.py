@@ -35,6 +35,7 @@ from loader.copy import load_file
 from loader.errors import LoadError, UnavailableError
 from loader.http.access import Access, access_to, recorded
 from loader.http.extract import extract as read_api
+from loader.kinds import lock_of
 from loader.loads import LoadResult
 from loader.report import WAITING
 from loader.sources import find_source
@@ -65,6 +66,10 @@ class Role(StrEnum):
 Files = Annotated[list[Path] | None, typer.Argument(help="CSV or XLSX files to load.")]
 Source = Annotated[
     str | None, typer.Option(help="Source table, such as <source>.<table>; else found by header.")
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(help="Of text files, such as cp1252; else what the source declares, or UTF-8."),
 ]
 Force = Annotated[bool, typer.Option("--force", help="Load bytes again that were loaded before.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Apply what is shown.")]
@@ -132,6 +137,7 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
 def up(
     files: Files = None,
     source: Source = None,
+    encoding: Encoding = None,
     serve: Annotated[bool, typer.Option(help="End serving the API.")] = True,
 ) -> None:
     """Do everything: database, load, build, docs, API. An empty database gets the sample."""
@@ -143,7 +149,7 @@ def up(
     admin, new_password = _first_admin(settings, url)
     is_untouched = not files and _is_untouched(url)
     samples = _samples(settings, catalog) if is_untouched else []
-    results = _load(url, catalog, files or samples, source, force=False)
+    results = _load(url, catalog, files or samples, source, encoding, force=False)
     try:
         results += _extract(settings, url, catalog, [], full=False)
     except LoadError as error:  # another system's fault: what is here is built and served
@@ -162,11 +168,16 @@ def up(
 
 
 @app.command()
-def load(files: Files = None, source: Source = None, force: Force = False) -> None:
+def load(
+    files: Files = None,
+    source: Source = None,
+    encoding: Encoding = None,
+    force: Force = False,
+) -> None:
     """Copy files into the raw schema. Each is loaded whole or not at all."""
     settings = read_settings()
     url, catalog = _prepare(settings)
-    results = _load(url, catalog, files or [], source, force=force)
+    results = _load(url, catalog, files or [], source, encoding, force=force)
     report.print_results(console, results)
 
 
@@ -483,20 +494,38 @@ def _write_samples(url: str, settings: Settings, catalog: Catalog) -> None:
     asyncio.run(write_samples(url, settings.project, catalog))
 
 
-def _load(
-    url: str, catalog: Catalog, files: list[Path], source: str | None, *, force: bool
+def _load(  # noqa: PLR0913  # what a person can choose
+    url: str,
+    catalog: Catalog,
+    files: list[Path],
+    source: str | None,
+    encoding: str | None = None,
+    *,
+    force: bool,
 ) -> list[LoadResult]:
+    """Load each file that can be; where one of several cannot, say so and end with 1."""
+    results: list[LoadResult] = []
+    is_refused = False
     with TemporaryDirectory(prefix="assay-load-") as folder:
-        # whether all are known is seen before the first is loaded
-        found = [
-            converted(catalog, file, Path(mkdtemp(dir=folder)))
-            or (find_source(catalog, file, source), file)
-            for file in files
-        ]
-        return [
-            _load_one(url, source_table, path, file.name, force=force)
-            for file, (source_table, path) in zip(files, found, strict=True)
-        ]
+        for file in files:
+            if lock := lock_of(file.name):
+                _say(f"{file.name} is passed over: {lock}.")
+                continue
+            try:
+                source_table, path = converted(catalog, file, Path(mkdtemp(dir=folder))) or (
+                    find_source(catalog, file, source, encoding),
+                    file,
+                )
+                results.append(_load_one(url, source_table, path, file.name, force=force))
+            except LoadError as error:
+                if len(files) == 1 or isinstance(error, UnavailableError):
+                    raise
+                _complain(str(error))
+                is_refused = True
+    if is_refused:
+        report.print_results(console, results)
+        raise typer.Exit(BUILD_FAILED)
+    return results
 
 
 def _extract(
@@ -706,6 +735,10 @@ def _bar(what: str, total: int | None) -> Iterator[Any]:
 
 
 def _fail(sentence: str, code: int) -> None:
+    _complain(sentence)
+    sys.exit(code)
+
+
+def _complain(sentence: str) -> None:
     text = "\n".join(map(report.printable, sentence.splitlines()))
     Console(stderr=True, highlight=False).print(f"[bold red]assay:[/] {text}", soft_wrap=True)
-    sys.exit(code)

@@ -28,7 +28,7 @@ from loader.errors import LoadError
 from loader.loads import LoadResult
 from loader.rehearsals import forget, forget_left_over, rehearsing
 from loader.report import reports_as_literals
-from loader.sources import fitting_source
+from loader.sources import fitting_source, in_encoding
 
 REJECTED_SHOWN = 100
 _REMEDY = "correct the headers, or choose one with `assay load --source NAME`"
@@ -96,7 +96,8 @@ class Worker:
         if entity not in self._catalog.entities:
             raise BuildError(f"{entity} is no longer part of the project")
         names = self._catalog.entities[entity].file_sources
-        candidates = [self._catalog.source_tables[name] for name in names]
+        encoding = file.get("encoding")
+        candidates = [in_encoding(self._catalog.source_tables[name], encoding) for name in names]
         if len(candidates) == 1:
             return candidates[0]  # the loader says more exactly what its headers lack
         return fitting_source(candidates, Path(file["path"]), file["file_name"], _REMEDY)

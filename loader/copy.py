@@ -21,6 +21,7 @@ from loader.loads import CLOCK, LOCK, RECORD, RECORD_FAILURE, START, LoadResult
 from loader.quotes import NotWellFormed, QuoteCheck
 from loader.readers import Document, hash_file, open_document
 from loader.rows import Copied, raw_rows
+from loader.sources import check_ending
 from loader.tables import sequence_of, table_of
 
 Progress = Callable[[int, int], None]
@@ -168,11 +169,7 @@ def _load(conninfo: str, request: _Request) -> LoadResult:
                 f"the records of {request.source_table.name} come from an API",
                 remedy="run `assay extract`",
             )
-        if document.format not in request.source_table.formats:
-            raise LoadError(
-                f"{request.source_table.name} takes no {document.format} files",
-                remedy=f"save it as {' or '.join(request.source_table.formats)}",
-            )
+        check_ending(request.source_table, request.path, request.file_name)
         layout = document.layout(request.source_table)
         layout.check()
         with psycopg.connect(conninfo, autocommit=True, client_encoding="utf8") as connection:

@@ -22,6 +22,11 @@ class ReadAgain(Exception):  # noqa: N818  # a turn of the road, not an error
         self.layout = layout
 
 
+ADDED = ("Row of the rejected file", "Line as it came", "Rejected because")
+"""Headers that a workbook of rejected rows has after those of its source; a loader has no use
+for them, and keeps them aside as it does all that it does not know."""
+MAX_STRANGE = 4
+"""Of so many headers one may be unknown, before a file looks like another table's."""
 MAX_HEADER_ROW = 50
 """The header stands in one of these first rows."""
 
@@ -81,6 +86,22 @@ class Layout:
     def matched(self) -> int:
         return len(self.known)
 
+    @cached_property
+    def doubt(self) -> str | None:
+        """Why the file may be another table's, although it has all mandatory headers."""
+        ours = {normalise(header) for header in ADDED}
+        named = [i for i, header in enumerate(self.headers) if header]
+        named = [i for i in named if normalise(self.headers[i]) not in ours]
+        strange = [self.headers[i] for i in named if self.columns[i] is None]
+        keys = [header for header in strange if normalise(header).endswith("id")]
+        if not keys and len(strange) * MAX_STRANGE <= len(named):
+            return None
+        shown = ", ".join(map(repr, [*dict.fromkeys(keys or strange)][:3]))
+        return (
+            f"{len(strange)} of {len(named)} headers belong to nothing that "
+            f"{self.source_table.name} knows, such as {shown}"
+        )
+
     def header(self, index: int) -> str:
         """Name of the field at an index from 0; no other field of an unread column has it."""
         return self._names[index]
@@ -137,6 +158,7 @@ class Layout:
             "sheet": self.sheet,
             "header_row": self.row if self.row > 1 else None,
             "renamed_headers": renamed,
+            "other_table": self.doubt,
         }
         return {name: note for name, note in notes.items() if note}
 

@@ -14,13 +14,11 @@ from typing import Any
 from psycopg import Connection, RawCursor, sql
 
 from assay.catalog import Catalog, SourceTable
+from loader.headers import ADDED
 from loader.tables import table_of
 
 MAX_SHOWN = 1000
 """Characters of a text in lists of rejected rows; workbooks have all."""
-ADDED = ("Row of the rejected file", "Line as it came", "Rejected because")
-"""Headers that a workbook of rejected rows has after those of its source; a loader has no use
-for them, and keeps them aside as it does all that it does not know."""
 PROPOSED = "Perhaps"
 """Begins what a value may have been, behind the reasons."""
 

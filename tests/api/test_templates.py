@@ -13,7 +13,8 @@ import python_calamine
 import xlsxwriter
 
 from loader.copy import load_file
-from loader.report import ADDED, MAX_SHOWN
+from loader.headers import ADDED
+from loader.report import MAX_SHOWN
 from tests.api.conftest import GEMS, Served
 from tests.conftest import ROOT
 from tests.warehouse import HEADER, Warehouse

@@ -448,7 +448,7 @@ REFUSED = [
     ("file.xlsx", b"a,b\n1,2\n", "no workbook"),
     ("file.xlsx", b"PK\x03\x04 and no more", "workbook"),
     ("file.csv", b"PK\x03\x04", "zip file"),
-    ("file.pdf", b"%PDF-1.7\n", "mandatory header"),
+    ("file.pdf", b"%PDF-1.7\n", "this is PDF"),
     ("file.ods", b"PK\x03\x04", ".ods files are not read"),
     ("file.csv", ",".join(HEADER).encode() + b"\n\xff\xfe\x00bad", ""),
     ("file.csv", ",".join(HEADER).encode() + b'\na,"b', "quote"),
@@ -496,6 +496,53 @@ async def test_a_refused_file_has_row_column_and_remedy(client: httpx.AsyncClien
     assert fault["row"] == 1
     assert fault["remedy"] == "add the column or correct its header"
     assert answer.json()["detail"] == fault["detail"]
+
+
+async def test_an_encoding_is_passed(client: httpx.AsyncClient, query: Query) -> None:
+    """The refusal names it, and what it would read: to who sent the file, and to nobody else."""
+    content = csv_of("acétique", "Benzoesäure").decode().encode("cp1252")
+    for params in ({}, {"dry_run": "true"}):
+        answer = await client.put(PATH, params=params, **form(content))
+        assert answer.status_code == 422
+        (fault,) = answer.json()["errors"]
+        assert "as Windows-1252 the value reads 'acétique'" in fault["detail"]
+        assert "`encoding=cp1252`" in fault["remedy"]
+    (record,) = query("select error from raw.loads")
+    assert "not valid utf-8" in record["error"]
+    assert "tique" not in record["error"]
+    for params in ({"dry_run": "true"}, {}):
+        answer = await client.put(PATH, params={"encoding": "cp1252"} | params, **form(content))
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["notes"]["encoding"] == "cp1252"
+    rows = query("select feature from curated.metabolites")
+    assert {row["feature"] for row in rows} == {"acétique", "Benzoesäure"}
+
+
+async def test_an_encoding_that_is_none_is_422(client: httpx.AsyncClient) -> None:
+    answer = await client.put(PATH, params={"encoding": "klingon"}, **form(csv_of("a")))
+    assert "the encoding 'klingon' is unknown" in answer.json()["detail"]
+    assert answer.status_code == 422
+
+
+async def test_a_file_of_another_table_is_taken_with_a_note(client: httpx.AsyncClient) -> None:
+    """Who uploads has named the dataset."""
+    content = csv_of("a").replace(b"Method", b"Method,Run ID").replace(b"GC", b"GC,7")
+    answer = await client.put(PATH, params={"dry_run": "true"}, **form(content))
+    assert answer.status_code == 200, answer.text
+    assert "1 of 7 headers" in answer.json()["notes"]["other_table"]
+
+
+async def test_a_name_of_any_language(client: httpx.AsyncClient, query: Query) -> None:
+    """As .NET sends it."""
+    disposition = (
+        'form-data; name=file; filename="=?utf-8?B?xYHDs2TFui5jc3Y=?="; '
+        "filename*=utf-8''%C5%81%C3%B3d%C5%BA.csv"
+    )
+    body = part(disposition, csv_of("a").decode()) + "--b--"
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = await client.put(PATH, content=body.encode(), headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert query("select file_name from raw.loads") == [{"file_name": "Łódź.csv"}]
 
 
 def part(disposition: str, content: str = "x") -> str:
@@ -797,7 +844,8 @@ def test_the_document_describes_uploads(served: FastAPI) -> None:
     assert schema["properties"]["file"]["format"] == "binary"
     assert "503" in upload["description"]
     parameters = {p["name"]: p["schema"]["type"] for p in upload["parameters"]}
-    assert parameters == {"dry_run": "boolean", "force": "boolean", "Prefer": "string"}
+    flags = {"dry_run": "boolean", "force": "boolean"}
+    assert parameters == flags | {"encoding": "string", "Prefer": "string"}
     assert set(upload["responses"]) == {
         *("200", "202", "401", "403", "404", "406", "408", "413", "415", "422", "429"),
         *("500", "503", "504"),

@@ -232,7 +232,7 @@ def test_D08_decimal_comma_that_the_source_declares(
     """With `decimal: ','` it is read and noted; a point, which is now the odd one, is not."""
     copy_files(tmp_path)
     sources = tmp_path / "dbt_project/models/staging/laboratory/_laboratory__sources.yml"
-    declared = sources.read_text().replace("formats: [csv, xlsx]", 'decimal: ","')
+    declared = sources.read_text().replace("formats: [csv, tsv, txt, xlsx]", 'decimal: ","')
     sources.write_text(declared)
     url = create_database(prepared, DATABASE)
     with dbt_of(tmp_path, tmp_path / "target") as invoke:

@@ -26,7 +26,7 @@ def column(
 
 def source(name: str, *columns: SourceColumn, **options: Any) -> SourceTable:
     values: dict[str, Any] = {
-        "formats": ("csv", "xlsx"),
+        "formats": ("csv", "tsv", "txt", "xlsx"),
         "sheet": None,
         "delimiter": None,
         "encoding": None,
