@@ -24,13 +24,11 @@ from bench import generate
 from bench.client import request, seconds
 from bench.upload import free_port, serving
 
-ROUNDS = 20
-"""Many short ones, so that whatever else the machine does is in the way of all three."""
 READS, LISTS, WRITES = 400, 100, 200
 PEERS = {"asyncpg": "bench.peer_asyncpg:app", "fastcrud": "bench.peer_fastcrud:app"}
 
 
-def main(folder: Path, url: str, rows: int) -> None:
+def main(folder: Path, url: str, rows: int, rounds: int) -> None:
     file = folder / "api.csv"
     generate.write(file, rows)
     measured: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -49,7 +47,7 @@ def main(folder: Path, url: str, rows: int) -> None:
             **{name: (port, "/metabolites") for name, port in ports.items()},
         }
         fill_groups(client)
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for name, path in related.items():
                 gets = [request("GET", path, token)] * LISTS
                 measured["assay"][name].append(seconds(client.base_url.port, gets) / LISTS)
@@ -154,4 +152,4 @@ def document(number: int) -> str:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))

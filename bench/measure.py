@@ -1,5 +1,6 @@
 """Runs a command in a process of its own; wall-clock time and peak memory."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 _UNIT_OF_MEMORY = 1 if sys.platform == "darwin" else 1024
 
@@ -24,7 +26,15 @@ class Measurement:
     """Resident memory of its largest process. A server in a session of its own, as PostgreSQL,
     is none of its processes."""
     output: str
-    """What it printed last; a module of `bench` prints the seconds without its start-up."""
+    """All that it printed, on both streams."""
+
+    @property
+    def measured(self) -> Any:  # noqa: ANN401  each module has its own form
+        """What a module of `bench` measured itself: the last line that it prints is JSON.
+
+        Libraries and servers that it starts may have printed anything before.
+        """
+        return json.loads(self.output.splitlines()[-1])
 
 
 def say(sentence: str) -> None:

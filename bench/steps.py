@@ -1,6 +1,5 @@
 """What is measured, step by step; each function gives its steps by a short name."""
 
-import json
 from collections import defaultdict
 from pathlib import Path
 
@@ -34,7 +33,7 @@ _EXPORTS = {
     "changes": "1,000 changes",
     "compact": "compaction",
 }
-_FEW, _FEW_ROUNDS = 1_000, 5
+_FEW = 1_000
 _NO_START_UP = "load_file() and dbt's execution_time of the model"
 _LONG_ROUNDS = 2
 """How often the build and its floor run at most: they take long, and noise is less of it."""
@@ -59,7 +58,7 @@ def measure_assay(project: Project, file: Path, rows: int, rounds: int) -> Steps
         say(f"round {number} of {rounds}: load, COPY")
         project.reset()
         alone = project.python("bench.loader", project.url, manifest, file)
-        seconds["load alone"].append(float(alone.output))
+        seconds["load alone"].append(alone.measured)
 
         project.reset()
         seconds["copy"].append(floor.copy(project.url, file))
@@ -80,11 +79,11 @@ def measure_assay(project: Project, file: Path, rows: int, rounds: int) -> Steps
 
         check(project.url, "curated.metabolites", rows)
         check(project.url, "floor.metabolites", rows)
-        if number == _LONG_ROUNDS:
-            seconds["into many"] = load_few(project, rows)
+        if number == min(rounds, _LONG_ROUNDS):
+            seconds["into many"] = load_few(project, rows, rounds)
     project.reset()
     project.assay("build", *_ONE)
-    seconds["into none"] = load_few(project, 0)
+    seconds["into none"] = load_few(project, 0, rounds)
     return {
         "copy": Step("floor: COPY", seconds["copy"]),
         "insert": Step("floor: INSERT ... SELECT", seconds["insert"]),
@@ -174,7 +173,7 @@ def measure_extraction(project: Project, records: int) -> Steps:
     project.reset()
     manifest = project.folder / "target" / "manifest.json"
     run = project.python("bench.extraction", project.url, manifest, str(records))
-    measured = json.loads(run.output)
+    measured: dict[str, float] = run.measured
     note = f"{measured['requests']:,} requests"
     scaled = measured["sequential"] / measured["sample"] * measured["requests"]
     return {
@@ -188,18 +187,19 @@ def measure_uploads(project: Project) -> Steps:
     say("uploads")
     project.reset()
     run = project.python("bench.upload", project.folder)
-    seconds = [float(line) for line in run.output.splitlines()]
     return {
-        "upload": Step("upload of 16 rows, warm server", seconds, note="answered with its report")
+        "upload": Step(
+            "upload of 16 rows, warm server", run.measured, note="answered with its report"
+        )
     }
 
 
-def measure_api(project: Project, rows: int) -> Steps:
+def measure_api(project: Project, rows: int, rounds: int) -> Steps:
     """One request of the API and of its peers, over a table of so many rows."""
     say("requests")
     project.reset()
-    run = project.python("bench.api", project.folder, project.url, str(rows))
-    measured: dict[str, dict[str, list[float]]] = json.loads(run.output.splitlines()[-1])
+    run = project.python("bench.api", project.folder, project.url, str(rows), str(rounds))
+    measured: dict[str, dict[str, list[float]]] = run.measured
     return {
         f"{server} {request}": Step(f"{_REQUESTS[request]}: {server}", seconds)
         for request in _REQUESTS
@@ -212,7 +212,7 @@ def measure_exports(project: Project, rows: int) -> Steps:
     """A file of so many rows in each format that is sent while it is made."""
     say("exports")
     run = project.python("bench.export", str(rows))
-    measured: dict[str, tuple[float, float, float]] = json.loads(run.output.splitlines()[-1])
+    measured: dict[str, tuple[float, float, float]] = run.measured
     steps = {}
     for name, (first, seconds, megabytes) in measured.items():
         note = "peak of the API process"
@@ -225,7 +225,7 @@ def measure_lake(project: Project, rows: int) -> Steps:
     """Exports of so many rows to a lake in a folder, in a project of its own."""
     say("lake")
     run = project.python("bench.lake", str(rows))
-    measured: dict[str, tuple[float, float, int]] = json.loads(run.output.splitlines()[-1])
+    measured: dict[str, tuple[float, float, int]] = run.measured
     return {
         f"lake {name}": Step(
             f"assay export: {_EXPORTS[name]}",
@@ -237,18 +237,18 @@ def measure_lake(project: Project, rows: int) -> Steps:
     }
 
 
-def load_few(project: Project, rows: int) -> list[float]:
+def load_few(project: Project, rows: int, rounds: int) -> list[float]:
     """Load and build a small file, new each time, into a table of so many rows."""
     manifest = project.folder / "target" / "manifest.json"
     file = project.folder / "few.csv"
     seconds = []
-    for number in range(_FEW_ROUNDS):
+    for number in range(rounds):
         say(f"{_FEW:,} rows into {rows:,}")
         generate.write(file, _FEW, first=rows + number * _FEW)
         alone = project.python("bench.loader", project.url, manifest, file)
         project.assay("build", *_ONE)
-        seconds.append(float(alone.output) + project.dbt_seconds(_MODEL)[1])
-    check(project.url, "curated.metabolites", rows + _FEW_ROUNDS * _FEW)
+        seconds.append(alone.measured + project.dbt_seconds(_MODEL)[1])
+    check(project.url, "curated.metabolites", rows + rounds * _FEW)
     return seconds
 
 
@@ -263,7 +263,7 @@ def measure_peers(project: Project, file: Path, rows: int, factor: float, rounds
             url = project.new_database(f"{name}_{number}")
             run = project.python(module, file, url)
             check(url, table, rows)
-            work = float(run.output.splitlines()[-1])
+            work: float = run.measured
             seconds[name].append(run.seconds)
             peaks[name].append(run.peak_megabytes)
             scaled[name].append(run.seconds - work + work * factor)
