@@ -21,6 +21,8 @@ from tests.warehouse import DATABASE, Invoke, NewWarehouse, Warehouse, dbt_of
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
+PATIENCE = 600
+"""Seconds until what a test waits for will never come; no test is about so long a time."""
 COPIED = ("dbt_project", "dbt_project.yml", "profiles.yml", "data")
 
 

@@ -27,7 +27,7 @@ from api.exports import MAX_EXPORTS
 from api.formats import MEDIA_TYPES
 from assay.columnar import arrow_type
 from tests.api.conftest import GEM, GEMS, Clients
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 
 pytestmark = pytest.mark.anyio
 
@@ -334,7 +334,7 @@ def busy(database: Database) -> int:
 
 
 async def until_idle(database: Database) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while busy(database):  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.02)
 
@@ -446,7 +446,7 @@ async def test_a_file_that_takes_too_long_is_given_up(
     monkeypatch.setattr(exports, "EXPORT_SECONDS", 0.5)
     client = Client(app, token, "format=xlsx")
     with suppress(Problem):  # after the first byte
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await client.task
     end = {"type": "http.response.body", "body": b"", "more_body": False}
     assert end not in client.messages

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from api import database as module
 from tests.api.conftest import GEMS
 from tests.api.test_database import pool_of
+from tests.conftest import PATIENCE
 from tests.proxy import Proxy, Toxic, proxied
 
 pytestmark = pytest.mark.anyio
@@ -77,7 +78,7 @@ async def test_a_network_that_is_cut_is_503_or_504(
     assert {status for _, status in done[1:]} <= {201, 503, 504}
     assert {status for _, status in done} & {503, 504}
     network.toxic = None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while (await create(editor, "after"))[1] not in (201, 409):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     found = await labels(editor)
@@ -85,6 +86,6 @@ async def test_a_network_that_is_cut_is_503_or_504(
     assert found <= {label for label, _ in done} | {"after"}
     edits = "select key from journal.edits group by key having count(*) > 1"
     assert database.execute(edits).fetchall() == []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         reads = await asyncio.gather(*(editor.get(GEMS) for _ in range(40)))
     assert {read.status_code for read in reads} == {200}

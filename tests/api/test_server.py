@@ -19,7 +19,7 @@ import psycopg
 import pytest
 
 from tests.api.conftest import GEMS, MANIFEST, PASSWORD, SECRET
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 from tests.proxy import Toxic, proxied
 
 LOGIN = "/api/v1/auth/login"
@@ -35,7 +35,7 @@ class Server:
 
     def end(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(20)
+        self.process.wait(PATIENCE)
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def serving(
         )
     server = Server(f"http://127.0.0.1:{port}", process, log)
     try:
-        for _ in range(400):
+        for _ in range(2400):
             try:
                 httpx.get(f"{server.url}/live")
                 break
@@ -88,7 +88,7 @@ def serving(
 def test_uvicorn_serves_the_project_that_it_runs_in(tmp_path: Path, database_url: str) -> None:
     with (
         serving(tmp_path, database_url, UVICORN) as server,
-        httpx.Client(base_url=server.url) as client,
+        httpx.Client(base_url=server.url, timeout=PATIENCE) as client,
     ):
         assert client.get("/ready").json() == {"status": "ready"}
         assert "server" not in client.get("/live").headers
@@ -107,7 +107,7 @@ def test_a11_the_server_starts_without_a_database(tmp_path: Path, database_url: 
         network.toxic = Toxic("down")
         with (
             serving(tmp_path, network.url, ASSAY) as server,
-            httpx.Client(base_url=server.url, timeout=20) as client,
+            httpx.Client(base_url=server.url, timeout=PATIENCE) as client,
         ):
             assert client.get("/live").status_code == 200
             for away in (client.get("/ready"), log_in(client)):
@@ -126,7 +126,7 @@ def test_a19_the_end_of_the_server_finishes_what_runs(tmp_path: Path, database_u
     """SIGTERM: nothing new is taken, the request that runs is answered, and it ends as asked."""
     with (
         serving(tmp_path, database_url, ASSAY) as server,
-        httpx.Client(base_url=server.url, timeout=20) as client,
+        httpx.Client(base_url=server.url, timeout=PATIENCE) as client,
         ThreadPoolExecutor() as pool,
     ):
         with psycopg.connect(database_url) as lock:
@@ -136,8 +136,8 @@ def test_a19_the_end_of_the_server_finishes_what_runs(tmp_path: Path, database_u
             server.process.send_signal(signal.SIGTERM)
             wait_until_refused(server.url)
             assert not running.done()
-        assert running.result(20).status_code == 200
-        assert server.process.wait(20) == 143
+        assert running.result(PATIENCE).status_code == 200
+        assert server.process.wait(PATIENCE) == 143
 
 
 def wait_for_lock(url: str) -> None:
@@ -202,7 +202,7 @@ def test_b45_connections_are_bounded_too(tmp_path: Path, database_url: str) -> N
         assert httpx.get(f"{server.url}/live").status_code == 503
         for connection in idle:
             connection.close()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE
         while httpx.get(f"{server.url}/live").status_code == 503:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -215,7 +215,7 @@ def test_the_log_has_one_line_per_request(
     """All of stderr is in one format, uvicorn's own lines too; neither token nor query is in it."""
     with (
         serving(tmp_path, database_url, ASSAY, LOG_FORMAT=log_format) as server,
-        httpx.Client(base_url=server.url) as client,
+        httpx.Client(base_url=server.url, timeout=PATIENCE) as client,
     ):
         token = log_in(client).json()["access_token"]
         headers = {"Authorization": f"Bearer {token}", "X-Request-ID": "the-last"}

@@ -21,7 +21,7 @@ from assay.dbt import operation
 from assay.settings import Settings
 from assay.worker import Worker, work
 from loader.errors import LoadError
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 from tests.loader.conftest import THINGS, column, source
 
 OTHERS = source("others", column("other"))
@@ -33,7 +33,7 @@ where locktype = 'advisory' and mode = 'ShareLock'
 HEADER = "Features,Identification_level,ID_InChI,CAS_number,Method,Sample Data\n"
 
 
-def until(is_true: Callable[[], Any], seconds: float = 20) -> None:
+def until(is_true: Callable[[], Any], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not is_true():
         assert time.monotonic() < deadline, "it did not come"
@@ -119,7 +119,7 @@ def test_jobs_are_answered_and_the_end_of_input_ends_it(start: Callable[..., Any
         assert (worker.folder / "target" / "run_results.json").read_bytes() == before
         worker.process.stdin.close()
         assert worker.process.stdout.read() == b""
-        assert worker.process.wait(20) == 0
+        assert worker.process.wait(PATIENCE) == 0
 
 
 def test_a_name_may_have_any_character(start: Callable[..., Any], url: str) -> None:
@@ -152,7 +152,7 @@ def test_ctrl_c_and_the_end_of_the_server_leave_the_job_to_finish(
             worker.process.send_signal(signal.SIGINT)
             worker.process.stdin.close()
             worker.process.stdout.close()
-        assert worker.process.wait(20) == 0
+        assert worker.process.wait(PATIENCE) == 0
     with psycopg.connect(url) as connection:
         (rows,) = connection.execute("select count(*) from curated.metabolites").fetchone() or ()
     assert rows == 2

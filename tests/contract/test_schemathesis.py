@@ -19,7 +19,7 @@ import pytest
 
 from api.users import add_user_statement
 from tests.api.conftest import PASSWORD, SECRET
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 
 SECONDS = int(os.environ.get("SECONDS", "300"))
 SEED = os.environ.get("SEED")
@@ -75,12 +75,12 @@ def served(
         yield Server(address, folder, log, {role: log_in(address, role) for role in ROLES})
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(PATIENCE)
 
 
 def log_in(url: str, role: str) -> str:
     form = {"username": role, "password": PASSWORD}
-    answer = httpx.post(f"{url}/api/v1/auth/login", data=form)
+    answer = httpx.post(f"{url}/api/v1/auth/login", data=form, timeout=PATIENCE)
     token: str = answer.raise_for_status().json()["access_token"]
     return token
 

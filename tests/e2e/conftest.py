@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from assay import postgres
-from tests.conftest import ROOT, copy_files
+from tests.conftest import PATIENCE, ROOT, copy_files
 
 PASSWORD = "correct horse battery staple"  # noqa: S105
 
@@ -40,7 +40,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=PATIENCE,
         )
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
@@ -61,7 +61,7 @@ class Project:
             env=self.environment(PORT=port),
         )
         try:
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
                 wait_until_ready(client)
                 login = client.post(
                     "/api/v1/auth/login", data={"username": "admin", "password": PASSWORD}
@@ -71,10 +71,10 @@ class Project:
                 yield client
         finally:
             server.terminate()
-            server.wait(20)
+            server.wait(PATIENCE)
 
 
-def wait_until_ready(client: httpx.Client, seconds: float = 30) -> None:
+def wait_until_ready(client: httpx.Client, seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conftest import PATIENCE
 from tests.e2e.conftest import Project
 
 
@@ -16,7 +17,7 @@ def dbt(project: Project, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE,
     )
 
 
@@ -41,7 +42,7 @@ def test_dbt_does_not_build_somewhere_else(project: Project) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode != 0
     assert "PGHOST" in done.stdout

@@ -5,6 +5,7 @@ import sys
 
 import psycopg
 
+from tests.conftest import PATIENCE
 from tests.e2e.conftest import Project
 
 
@@ -24,5 +25,5 @@ def test_a07_second_build_says_for_whom_it_waits(project: Project) -> None:
         waiting = next(line for line in second.stdout if "Waiting" in line)
         assert "assay build of Ada, since " in waiting
         assert second.poll() is None
-    assert second.wait(60) == 0
+    assert second.wait(PATIENCE) == 0
     second.stdout.close()

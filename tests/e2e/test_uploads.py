@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from assay import postgres
-from tests.conftest import SHARED
+from tests.conftest import PATIENCE, SHARED
 from tests.e2e.conftest import Project, copy_project
 from tests.e2e.test_metabolites import write_workbook
 
@@ -103,7 +103,7 @@ def test_an_acknowledged_upload_survives_the_death_of_everything(project: Projec
 def test_a_server_that_dies_leaves_no_worker(project: Project) -> None:
     with project.serve() as client:
         client.get(PATH)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while not workers_of(project):
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -111,7 +111,7 @@ def test_a_server_that_dies_leaves_no_worker(project: Project) -> None:
         server = worker.parent()
         assert server
         server.send_signal(signal.SIGKILL)
-        worker.wait(30)
+        worker.wait(PATIENCE)
     assert workers_of(project) == []
 
 
@@ -133,19 +133,20 @@ def test_the_end_of_the_server_answers_who_waits(project: Project, tmp_path: Pat
         while not turn.execute(waits).rowcount:
             time.sleep(0.05)
         waiting = [pool.submit(send, client, other) for _ in range(2)]
-        time.sleep(1)
+        while "assay_build_jobs_waiting 2.0" not in client.get("/metrics").text:
+            time.sleep(0.05)
         (worker,) = workers_of(project)
         server = worker.parent()
         assert server
         server.send_signal(signal.SIGTERM)
         for upload in waiting:
-            answer = upload.result(5)
+            answer = upload.result(PATIENCE)
             assert answer.status_code == 503
             assert answer.headers["content-type"] == "application/problem+json"
         assert not running.done()
         turn.execute("select pg_advisory_unlock_all()")
-        assert running.result(10).status_code in {200, 202}
-        server.wait(10)
+        assert running.result(PATIENCE).status_code in {200, 202}
+        server.wait(PATIENCE)
 
 
 def test_a_load_is_taken_back_and_judged_again_by_command(project: Project) -> None:

@@ -29,7 +29,7 @@ from assay.catalog import Catalog, read_catalog
 from assay.database import upgrade
 from bench.generate import cas_number
 from loader.copy import load_file
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 from tests.e2e.conftest import PASSWORD, copy_project, wait_until_ready
 from tests.faults.dbt import Dbt, warm_dbt
 
@@ -111,12 +111,14 @@ class Api:
 
     def stop(self) -> None:
         self.process.terminate()
-        self.process.wait(30)
+        self.process.wait(PATIENCE)
 
     def headers(self) -> dict[str, str]:
         """Of somebody who may write; good for 15 minutes."""
         form = {"username": "admin", "password": PASSWORD}
-        token = httpx.post(f"{self.url}/api/v1/auth/login", data=form).json()["access_token"]
+        token = httpx.post(f"{self.url}/api/v1/auth/login", data=form, timeout=PATIENCE).json()[
+            "access_token"
+        ]
         return {"Authorization": f"Bearer {token}", "If-Match": "*"}
 
 

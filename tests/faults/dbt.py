@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from assay.database import libpq_environment
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 
 WHOLE = ("build", "--exclude-resource-type", "unit_test")
 """What `assay build` runs."""
@@ -82,7 +82,7 @@ def warm_dbt(project: Path, url: str) -> Iterator[Dbt]:
         env=environment | libpq_environment(url),
     )
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not path.exists():
             assert process.poll() is None, "dbt does not parse the project"
             assert time.monotonic() < deadline
@@ -90,4 +90,4 @@ def warm_dbt(project: Path, url: str) -> Iterator[Dbt]:
         yield Dbt(path)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE)

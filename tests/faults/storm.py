@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from tests.conftest import PATIENCE
 from tests.faults.arena import Arena, key_of, metabolite
 
 # The writers meet at few keys; half of these are in the files that are loaded meanwhile.
@@ -133,7 +134,7 @@ async def clients_of(arena: Arena, numbers: range = NUMBERS) -> AsyncIterator[Cl
     async with httpx.AsyncClient(
         base_url=arena.api.url,
         headers=arena.api.headers(),
-        timeout=60,
+        timeout=PATIENCE,
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=50),
     ) as http:
         yield Clients(http, numbers=numbers)

@@ -11,12 +11,13 @@ import psycopg
 from api.query import plan_of
 from assay.catalog import Catalog
 from loader.copy import load_file
+from tests.conftest import PATIENCE
 from tests.faults.arena import LEFTOVERS, METABOLITES, key_of, metabolite, write_metabolites
 from tests.faults.dbt import CURATED, WHOLE, Dbt, Death, Outcome
 
 # The manifest names the database that it was parsed for: each trial's has the same name.
 DATABASE = "swept"
-END_SECONDS = 10
+END_SECONDS = PATIENCE
 
 # what a curated model needs around it
 REST = (*WHOLE, "--exclude-resource-type", "test", "--exclude", "config.materialized:curated")

@@ -10,6 +10,7 @@ import httpx
 import psycopg
 import pytest
 
+from tests.conftest import PATIENCE
 from tests.faults.arena import Arena, metabolite, write_metabolites
 from tests.faults.sweep import wait_for_the_end
 from tests.faults.test_kill import LOADED_ONLY, start_loader
@@ -66,7 +67,7 @@ def test_a16_a_load_into_a_full_disk_is_tried_again(arena: Arena, disk: Disk) ->
     file = write_metabolites(arena.folder / "full.csv", range(ROWS), "full")
     (before,) = arena.query(LOADED_ONLY)
     disk.fill(left=MEGABYTE)
-    assert start_loader(arena, file.name).wait(60) == 5
+    assert start_loader(arena, file.name).wait(PATIENCE) == 5
     wait_for_the_end(arena.url, application="")
     assert arena.query(LOADED_ONLY) == [before]
     assert arena.query(LAST_ERROR) == [
@@ -75,7 +76,7 @@ def test_a16_a_load_into_a_full_disk_is_tried_again(arena: Arena, disk: Disk) ->
     with httpx.Client(base_url=arena.api.url, headers=arena.api.headers()) as client:
         assert client.get("/api/v1/metabolites?limit=1").status_code == 200
     disk.ballast.unlink()
-    assert start_loader(arena, file.name).wait(60) == 0
+    assert start_loader(arena, file.name).wait(PATIENCE) == 0
     (after,) = arena.query(LOADED_ONLY)
     assert after == {"loads": before["loads"] + 1, "rows": before["rows"] + ROWS}
 

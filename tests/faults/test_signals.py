@@ -13,12 +13,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.conftest import PATIENCE
 from tests.faults.arena import PENDING, Arena, environment, write_metabolites
 from tests.faults.conftest import Report
 from tests.faults.sweep import wait_for_the_end
 from tests.faults.test_kill import (
     LOADED,
     LOADED_ONLY,
+    no_load_ends,
     start_build,
     start_loader,
     wait_for_copied,
@@ -27,6 +29,12 @@ from tests.faults.test_kill import (
 
 ROWS = 50_000
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
+WORKER = """
+select pid from pg_stat_activity
+where
+    datname = current_database() and application_name = '' and state = 'active'
+    and pid <> pg_backend_pid()
+"""
 LAST_ERROR = "select error from raw.loads order by load_id desc limit 1"
 
 
@@ -39,7 +47,7 @@ def test_a04_a_signal_ends_a_build(arena: Arena, number: signal.Signals) -> None
         build = start_build(arena)
         wait_for_lock(arena)
         build.send_signal(number)
-        assert build.wait(30) == CODES[number]
+        assert build.wait(PATIENCE) == CODES[number]
     wait_for_the_end(arena.url, application="dbt")
     assert load_id in [row["load_id"] for row in arena.query(PENDING)]
     arena.dbt.build(arena.url)
@@ -53,15 +61,16 @@ def test_a04_a_signal_takes_a_load_back(arena: Arena, number: signal.Signals) ->
     temporary.mkdir()
     file = write_metabolites(arena.folder / f"{number.name}.csv", range(ROWS), number.value)
     (before,) = arena.query(LOADED)
-    loader = start_loader(arena, file.name, TMPDIR=str(temporary))
-    wait_for_copied(arena, loader, ROWS // 4)
-    loader.send_signal(number)
-    assert loader.wait(30) == CODES[number]
+    with no_load_ends(arena):
+        loader = start_loader(arena, file.name, TMPDIR=str(temporary))
+        wait_for_copied(arena, loader, ROWS // 4)
+        loader.send_signal(number)
+        assert loader.wait(PATIENCE) == CODES[number]
     wait_for_the_end(arena.url, application="")
     assert arena.query(LOADED) == [{**before, "loads": before["loads"] + 1}]
     assert arena.query(LAST_ERROR) == [{"error": f"{file.name}: the load was interrupted."}]
     assert list(temporary.iterdir()) == []
-    assert start_loader(arena, file.name).wait(60) == 0
+    assert start_loader(arena, file.name).wait(PATIENCE) == 0
     assert arena.query(LOADED) == [
         {"loads": before["loads"] + 2, "rows": before["rows"] + ROWS},
     ]
@@ -71,23 +80,24 @@ def test_a04_a_second_signal_waits_for_nothing(arena: Arena) -> None:
     """PostgreSQL does not answer, so the load cannot be taken back."""
     file = write_metabolites(arena.folder / "second.csv", range(ROWS), "second")
     (before,) = arena.query(LOADED)
-    loader = start_loader(arena, file.name)
-    wait_for_copied(arena, loader, 1000)
-    with stopped_worker(arena):
-        loader.terminate()
-        time.sleep(0.5)
-        assert loader.poll() is None
-        loader.terminate()
-        # a shell says 143
-        assert loader.wait(10) == -signal.SIGTERM
+    with no_load_ends(arena):
+        loader = start_loader(arena, file.name)
+        wait_for_copied(arena, loader, 1000)
+        with stopped_worker(arena):
+            loader.terminate()
+            time.sleep(0.5)
+            assert loader.poll() is None
+            loader.terminate()
+            # a shell says 143
+            assert loader.wait(PATIENCE) == -signal.SIGTERM
     wait_for_the_end(arena.url, application="")
     assert arena.query(LOADED) == [before]
 
 
 @contextmanager
 def stopped_worker(arena: Arena) -> Iterator[None]:
-    """The backend that copies stands still."""
-    (row,) = arena.query("select pid from pg_stat_progress_copy")
+    """The backend of the loader stands still."""
+    (row,) = arena.query(WORKER)
     os.kill(row["pid"], signal.SIGSTOP)
     try:
         yield
@@ -117,7 +127,7 @@ def test_a02_a_signal_at_each_step_of_a_load(
         (after,) = arena.query(LOADED_ONLY)
         whole = {"loads": before["loads"] + 1, "rows": before["rows"] + ROWS // 50}
         assert after in (before, whole), step
-        assert start_loader(arena, str(file)).wait(60) == 0
+        assert start_loader(arena, str(file)).wait(PATIENCE) == 0
         assert arena.query(LOADED_ONLY) == [whole], step
         if not code:
             break
@@ -133,5 +143,5 @@ def end_at_step(arena: Arena, step: int, number: signal.Signals, file: Path) -> 
         env=environment(),
         stdout=subprocess.DEVNULL,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     ).returncode

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from bench import generate
+from tests.conftest import PATIENCE
 from tests.faults.arena import Arena, new_arena, write_metabolites
 from tests.faults.conftest import Report
 from tests.faults.dbt import CURATED, WHOLE
@@ -100,13 +101,17 @@ def test_a24_processes_load_one_file_at_once(arena: Arena, processes: int) -> No
     file = write_metabolites(arena.folder / f"{processes} at once.csv", range(1000), processes)
     (before,) = arena.query(LOADED_ONLY)
     loaders = [start_loader(arena, file.name) for _ in range(processes)]
-    assert [loader.wait(120) for loader in loaders] == [0] * processes
+    assert [loader.wait(PATIENCE) for loader in loaders] == [0] * processes
     (after,) = arena.query(LOADED_ONLY)
     assert after == {"loads": before["loads"] + 1, "rows": before["rows"] + 1000}
 
 
 def test_a_lock_is_noticed_by_nobody_but_writers_of_its_table(arena: Arena, report: Report) -> None:
-    """A table that a build holds for longer than the API waits."""
+    """A table that a build holds for longer than the API waits.
+
+    How long the others take is the machine's affair: none of them is refused, and none waits for
+    a lock.
+    """
     held = LOCK_TIMEOUT + 1.5
 
     async def storm_of_one_lock() -> tuple[list[Answer], list[Answer]]:
@@ -118,9 +123,12 @@ def test_a_lock_is_noticed_by_nobody_but_writers_of_its_table(arena: Arena, repo
                 await asyncio.sleep(held)
         return clients.answers[:before], clients.answers[before:]
 
-    calm, busy = asyncio.run(storm_of_one_lock())
+    with watched_locks(arena.url) as locks:
+        calm, busy = asyncio.run(storm_of_one_lock())
     assert any(answer.status == 503 for answer in writes(busy))
     assert_noticed_by_writers_only(calm, busy)
+    assert {table for table, _, _ in locks.awaited} == {"metabolites"}
+    assert locks.waiting_reads == []
     assert_kept(arena, calm + busy)
     report_beside_lock(report, calm, busy)
 
@@ -130,8 +138,6 @@ def assert_noticed_by_writers_only(calm: list[Answer], busy: list[Answer]) -> No
     assert_refused_by_timeout_only(busy)
     others = reads(busy) + reads(busy, "books") + writes(busy, "books")
     assert_answered_well(others, of_fault=())
-    # On a busy machine they are slow, but not as slow as who waits behind those writers.
-    assert max(answer.seconds for answer in others) < 0.8 * LOCK_TIMEOUT
 
 
 def report_beside_lock(report: Report, calm: list[Answer], busy: list[Answer]) -> None:

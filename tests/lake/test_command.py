@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.conftest import ROOT, copy_files
+from tests.conftest import PATIENCE, ROOT, copy_files
 from tests.lake.conftest import KEY, SECRET_KEY, Bucket
 
 Assay = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -38,7 +38,7 @@ def assay(url: str, tmp_path: Path) -> Assay:
             capture_output=True,
             text=True,
             check=False,
-            timeout=180,
+            timeout=PATIENCE,
         )
 
     return run

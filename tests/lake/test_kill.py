@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import PATIENCE, ROOT
 from tests.lake import things
 from tests.lake.conftest import Things
 
@@ -32,7 +32,7 @@ def die(of: Things, step: int, *options: str) -> bool:
         cwd=of.exporter.settings.project,
         env=environment,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode in (0, -signal.SIGKILL)
     return done.returncode != 0

@@ -28,6 +28,7 @@ from loader.loads import LoadResult
 from loader.quotes import NotWellFormed, QuoteCheck
 from loader.rehearsals import forget, forget_left_over, rehearsing
 from loader.tables import create_raw_tables
+from tests.conftest import PATIENCE
 from tests.loader.conftest import THINGS, column, source
 
 Query = Callable[..., list[dict[str, Any]]]
@@ -723,7 +724,7 @@ def test_the_clock_is_drawn_alone(
         with psycopg.connect(conninfo) as other:
             other.execute("select pg_advisory_xact_lock(hashtextextended('journal.clock', 0))")
             result = pool.submit(load, path)
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + PATIENCE
             while not query(waiting) and time.monotonic() < deadline:
                 time.sleep(0.01)
             (clock,) = query("select is_called from journal.clock")

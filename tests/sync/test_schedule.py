@@ -15,7 +15,7 @@ from api.app import create_app
 from api.tokens import Tokens
 from api.users import add_user_statement
 from assay.settings import Settings, UnsafeSettingsError, check_production
-from tests.conftest import ROOT, copy_files
+from tests.conftest import PATIENCE, ROOT, copy_files
 from tests.sync.conftest import Shop
 from tests.sync.receiver import PASSWORD, USERNAME, System
 from tests.sync.test_delivery import POISON, check_delivered
@@ -45,15 +45,12 @@ async def test_the_api_delivers_by_itself(
     settings = settings_of(shop, tmp_path).model_copy(update={"sync_interval_minutes": 1})
     app = create_app(settings, shop.catalog)
     async with app.router.lifespan_context(app):
-        for _ in range(100):
-            await asyncio.sleep(0.1)
-            if len(system.rows) == len(shop.rows()):
-                break
-        await shop.put("7", quantity=70)
-        for _ in range(100):
-            await asyncio.sleep(0.1)
-            if system.rows["7"]["quantity"] == 70:
-                break
+        async with asyncio.timeout(PATIENCE):
+            while len(system.rows) != len(shop.rows()):  # noqa: ASYNC110 - of another system
+                await asyncio.sleep(0.1)
+            await shop.put("7", quantity=70)
+            while system.rows["7"]["quantity"] != 70:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
     check_delivered(shop, system)
 
 
@@ -106,7 +103,7 @@ async def test_the_command(shop: Shop, system: System, tmp_path: Path) -> None:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=PATIENCE,
         )
 
     unset = await asyncio.to_thread(assay_sync)
