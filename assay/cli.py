@@ -315,6 +315,9 @@ def scaffold(  # noqa: PLR0913, PLR0917  # what a person can choose
     source: Annotated[str | None, typer.Option(help="Who sends it; else the dataset.")] = None,
     sheet: Annotated[str | None, typer.Option(help="Sheet of the workbook.")] = None,
     encoding: Annotated[str | None, typer.Option(help="Of the text; else UTF-8.")] = None,
+    key: Annotated[
+        str | None, typer.Option(help="Columns that tell rows apart, such as a,b; else found.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an earlier draft.")] = False,
 ) -> None:
     """Draft a dataset from a file: source, staging, contract, rejected view, unit test."""
@@ -330,6 +333,7 @@ def scaffold(  # noqa: PLR0913, PLR0917  # what a person can choose
         source=source,
         sheet=sheet,
         encoding=encoding,
+        key=[name.strip() for name in key.split(",")] if key else (),
         force=force,
     )
     report.print_draft(console, file, draft)

@@ -112,11 +112,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Key:
-    """What tells rows apart: a column, or computed of all of them."""
+    """What tells rows apart: a column, or computed of several."""
 
     name: str
     title: str
-    is_computed: bool
+    columns: tuple[Column, ...] = ()
+    """Of which it is computed; none where it is a column of the file."""
+
+    @property
+    def is_computed(self) -> bool:
+        return bool(self.columns)
 
 
 @dataclass(frozen=True)
@@ -140,11 +145,18 @@ class Dataset:
         return self.name.replace("_", "-")
 
     @property
+    def description_of_key(self) -> str:
+        """What a computed key is computed from."""
+        if len(self.key.columns) == len(self.columns):
+            return "Key of the row, computed from all that it says."
+        return f"Key of the row, computed from {', '.join(c.name for c in self.key.columns)}."
+
+    @property
     def default_of_key(self) -> str:
         """SQL for a computed key."""
         # the text of an instant is of the session's time zone
         columns = (
             f"{c.name} at time zone 'UTC'" if c.data_type == "timestamptz" else c.name
-            for c in self.columns
+            for c in self.key.columns
         )
         return f"md5(row({', '.join(columns)})::text)::uuid"

@@ -20,7 +20,6 @@ _PROVENANCE = {
     "_problems": "Columns that were given but could not be read.",
 }
 _PLATFORM = (("updated_at", "timestamptz", "Updated at"), ("updated_by", "text", "Updated by"))
-_KEY = "Key of the row, computed from all that it says."
 
 Yaml = dict[str, Any]
 
@@ -57,7 +56,7 @@ def source(dataset: Dataset) -> str:
 
 def staging(dataset: Dataset) -> str:
     """The columns of the staging model."""
-    key = {dataset.key.name: _KEY} if dataset.key.is_computed else {}
+    key = {dataset.key.name: dataset.description_of_key} if dataset.key.is_computed else {}
     columns = {column.name: f"{column.title}." for column in dataset.columns}
     description = (
         f"One row per row of a file such as {dataset.file}, renamed and cast. What cannot be read "
@@ -143,7 +142,8 @@ def contract(dataset: Dataset) -> str:
 
 def _computed_key(dataset: Dataset) -> Yaml:
     meta = {"title": dataset.key.title, "default": dataset.default_of_key, "server_owned": True}
-    described = {"name": dataset.key.name, "description": _KEY, "data_type": "uuid"}
+    described = {"name": dataset.key.name, "description": dataset.description_of_key}
+    described["data_type"] = "uuid"
     return {**described, "config": {"meta": meta}}
 
 

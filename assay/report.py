@@ -93,7 +93,12 @@ def print_draft(console: Console, file: Path, draft: "Draft") -> None:
     """What was drafted from a file, and what to do next."""
     for path in draft.files:
         console.print(f"made {path}", soft_wrap=True)
-    console.print(f"{draft.name}: guessed from {draft.rows:,} rows, the key is {draft.key}")
+    key = draft.key
+    if draft.key_columns:
+        names = ", ".join(draft.key_columns)
+        key += f", computed from {names}, which tell the rows apart (`--key A,B` takes others)"
+    sentence = f"{draft.name}: guessed from {draft.rows:,} rows, the key is {key}"
+    console.print(sentence, soft_wrap=True)
     next_ = f"assay up {shlex.quote(str(file))}"
     console.print(f"next: {printable(next_)}", soft_wrap=True)
 

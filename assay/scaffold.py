@@ -6,20 +6,21 @@ support, which may be less or more than what is true.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from assay import draft_sql, draft_yaml
 from assay.catalog import PROVENANCE, Catalog
-from assay.draft import Column, Dataset, Key, is_template, plain
+from assay.draft import Column, Dataset, is_template, plain
+from assay.draft_key import find_key, free, title_of
 from loader.errors import LoadError
 from loader.headers import normalise
+from loader.kinds import ending_of
 from loader.profile import Profile, read_profile
-from loader.readers import open_document
+from loader.readers import Document, open_document
 
 MODELS = Path("dbt_project/models")
-ENDINGS = ("", ".csv", ".tsv", ".tab", ".txt", ".xlsx")
 MAX_NAME = 24
 """Characters of the name of a dataset or source: `<source>__<dataset>__row_number` has to fit
 into PostgreSQL's 63."""
@@ -62,10 +63,6 @@ PLATFORM_WORDS = frozenset(
 )
 _TAKEN_NAMES = ("auth", "users", "loads", "journal")
 """Paths of the API, and the platform's own source."""
-_KEY_NAME = re.compile(r"(.*_)?(id|uuid|code|key|barcode|isbn|ean|gtin|sku)")
-_KEY_TYPES = ("integer", "bigint", "uuid", "text")
-_MAX_KEY = 500
-"""Characters; PostgreSQL's index takes 2,700 bytes."""
 
 
 # Where each text goes; of two datasets of one source, each describes its own.
@@ -89,6 +86,8 @@ class Draft:
     rows: int
     """From which it was guessed."""
     key: str
+    key_columns: tuple[str, ...]
+    """Of which it is computed, where that is not the whole row."""
     files: tuple[Path, ...]
     """From the project's root."""
 
@@ -102,6 +101,7 @@ def scaffold(  # noqa: PLR0913  # what a person can choose
     source: str | None = None,
     sheet: str | None = None,
     encoding: str | None = None,
+    key: Sequence[str] = (),
     force: bool = False,
 ) -> Draft:
     """Write the folders of a dataset that takes files such as this one.
@@ -114,6 +114,7 @@ def scaffold(  # noqa: PLR0913  # what a person can choose
         source: Of who sends such files; else the dataset's name.
         sheet: Of the workbook, where several have text.
         encoding: Of the text, where it is not UTF-8.
+        key: Columns or headers that tell rows apart; else they are looked for.
         force: Write over the files of an earlier draft.
 
     Raises:
@@ -124,25 +125,35 @@ def scaffold(  # noqa: PLR0913  # what a person can choose
         source = _checked(source, "--source") or name
         files = _files(name, source)
         _refuse_taken(project, catalog, name, source, files, force=force)
-        profile = _read(file, sheet, encoding)
-        _refuse_known(catalog, profile, f"{source}.{name}", file)
+        with open_document(file) as document:
+            profile = _read(document, sheet, encoding)
+            _refuse_known(catalog, profile, f"{source}.{name}", file)
+            columns = _columns(profile, name)
+            found = find_key(document, profile, columns, name, key)
     except LoadError as error:
         error.file = file.name
         raise
-    options = {"formats": ["csv", "xlsx"], "sheet": sheet, "encoding": encoding}
-    columns = _columns(profile, name)
+    endings = dict.fromkeys(["csv", ending_of(file, file.name), "xlsx"])
+    options = {"formats": list(endings), "sheet": sheet, "encoding": encoding}
     dataset = Dataset(
         name=name,
         source=source,
         file=plain(file.name),
         columns=columns,
-        key=_key(columns, name),
+        key=found,
         options={option: value for option, value in options.items() if value},
     )
     for path, (_, text_of) in zip(files, _FILES, strict=True):
         (project / path).parent.mkdir(parents=True, exist_ok=True)
         (project / path).write_text(text_of(dataset), encoding="utf-8")
-    return Draft(name, profile.rows, dataset.key.name, files)
+    chosen = tuple(column.name for column in found.columns)
+    return Draft(
+        name=name,
+        rows=profile.rows,
+        key=found.name,
+        key_columns=chosen if len(chosen) < len(columns) else (),
+        files=files,
+    )
 
 
 def _files(name: str, source: str) -> tuple[Path, ...]:
@@ -197,11 +208,8 @@ def _refuse_taken(  # noqa: PLR0913  # all that may be in the way
         raise LoadError(f"the API has a path {name.replace('_', '-')} already", remedy=other)
 
 
-def _read(file: Path, sheet: str | None, encoding: str | None) -> Profile:
-    if file.suffix.casefold() not in ENDINGS:
-        raise LoadError(f"{file.suffix} files are not read", remedy="save it as CSV or XLSX")
-    with open_document(file) as document:
-        profile = read_profile(document, sheet=sheet, encoding=encoding)
+def _read(document: Document, sheet: str | None, encoding: str | None) -> Profile:
+    profile = read_profile(document, sheet=sheet, encoding=encoding)
     for column in profile.columns:
         if is_template(column.header):
             raise LoadError(
@@ -228,15 +236,6 @@ def _words(text: str) -> str:
     return re.sub("[^a-z0-9]+", "_", folded).strip("_")
 
 
-def _free(name: str, taken: Iterable[str]) -> str:
-    """The name, or with the first number with which nothing that is taken reads the same."""
-    flat = set(taken)
-    number = 1
-    while normalise(name if number == 1 else f"{name}_{number}") in flat:
-        number += 1
-    return name if number == 1 else f"{name}_{number}"
-
-
 def column_names(headers: list[str], limit: int) -> Iterator[str]:
     """Names for columns: legal without quotes, none twice, none that the platform has.
 
@@ -252,7 +251,7 @@ def column_names(headers: list[str], limit: int) -> Iterator[str]:
         # staging has the text of a column as `<column>_given`
         if name in SQL_WORDS | PLATFORM_WORDS or name.endswith("_given"):
             name += "_value"
-        name = _free(name, (*known[:place], *known[place + 1 :], *map(normalise, given)))
+        name = free(name, (*known[:place], *known[place + 1 :], *map(normalise, given)))
         given.append(name)
         yield name
 
@@ -263,39 +262,9 @@ def _columns(profile: Profile, name: str) -> tuple[Column, ...]:
     return tuple(
         Column(
             name=given,
-            title=_title(column.header),
+            title=title_of(column.header),
             profile=column,
             sample=profile.sample[column.index] if profile.sample else "",
         )
         for column, given in zip(profile.columns, names, strict=True)
     )
-
-
-def _title(header: str) -> str:
-    title = plain(" ".join(header.replace("_", " ").split()))
-    # an abbreviation stays one
-    is_plain = title == title.lower() or (title == title.upper() and len(title) > _ABBREVIATION)
-    return title[0].upper() + title[1:].lower() if is_plain else title
-
-
-def _key(columns: tuple[Column, ...], name: str) -> Key:
-    """The first column that tells rows apart and is named like a key, else the first at all."""
-    fitting = [
-        column
-        for column in columns
-        if column.profile.is_unique
-        and column.is_mandatory
-        and column.data_type in _KEY_TYPES
-        and column.profile.longest <= _MAX_KEY
-    ]
-    named = (column for column in fitting if _KEY_NAME.fullmatch(column.name))
-    if key := next(named, next(iter(fitting), None)):
-        return Key(key.name, key.title, is_computed=False)
-    key_name = _free(f"{_singular(name)}_id", (normalise(column.name) for column in columns))
-    return Key(key_name, _title(key_name), is_computed=True)
-
-
-def _singular(name: str) -> str:
-    if name.endswith("ies"):
-        return f"{name[:-3]}y"
-    return name[:-1] if name.endswith("s") and not name.endswith("ss") else name

@@ -52,6 +52,15 @@ _INSTANT = re.compile(
 _UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
+# A number with a decimal sign, a unit or a currency: `20.3 °C`, `8,95`, `< 5 %`, `$12`.
+_AMOUNT = r"[0-9]{1,3}([., '\u00a0][0-9]{3})+([.,][0-9]+)?|[0-9]+([.,][0-9]+)?"
+_UNIT = r"[^\W\d_]{1,12}([/·*.^²³-][^\W_]{1,8})*|[%‰°µ$€£¥][^\W\d_]{0,3}"
+_MEASURED = re.compile(
+    rf"[<>≤≥~±]? ?[+\u2212-]?(({_AMOUNT})\s({_UNIT})|({_AMOUNT}) ?[%‰°µ$€£¥]\w{{0,3}}"
+    rf"|[$€£¥] ?({_AMOUNT})|[0-9.' ]*[0-9][.,][0-9]+)"
+)
+
+
 def clean(text: str) -> str:
     """What staging makes of a text; "" where nothing is left."""
     value = text.strip(_SPACE)
@@ -105,6 +114,8 @@ class ColumnProfile:
     blanks: int = 0
     longest: int = 0
     is_negative: bool = False
+    is_measured: bool = True
+    """All values are numbers with a decimal sign or a unit."""
     is_unique: bool = True
     """No value was seen twice."""
     options: set[str] = field(default_factory=set)
@@ -127,6 +138,7 @@ class ColumnProfile:
             return
         self.count += 1
         self.longest = max(self.longest, len(value))
+        self.is_measured = self.is_measured and _MEASURED.fullmatch(value) is not None
         if self._types:
             self._types &= types_of(value)
             self.is_negative |= value[0] == "-"
@@ -221,7 +233,7 @@ def _layout(document: Document, sheet: str | None, encoding: str | None) -> Layo
     if not isinstance(document, Workbook):
         return document.layout(unknown)
     found: list[Layout] = []
-    for name in document.names:
+    for name in document.names if sheet is not None else document.visible:
         if sheet is None or normalise(sheet) == normalise(name):
             above = replace(match_headers(unknown, (), 0), sheet=name)
             rows = list(islice(document.records(above), MAX_HEADER_ROW))

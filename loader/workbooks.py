@@ -76,6 +76,8 @@ class Workbook:
             if sheet.visible != python_calamine.SheetVisibleEnum.Visible
         }
 
+        self.visible = [name for name in self.names if name not in self._hidden]
+
     def __enter__(self) -> Self:
         return self
 
@@ -90,8 +92,7 @@ class Workbook:
         """The header row of the declared sheet, else of the only visible sheet that has one."""
         wanted = normalise(source_table.sheet or "")
         declared = [name for name in self.names if normalise(name) == wanted]
-        visible = [name for name in self.names if name not in self._hidden]
-        layouts = [self._layout(name, source_table) for name in declared or visible]
+        layouts = [self._layout(name, source_table) for name in declared or self.visible]
         if len(layouts) > 1:
             layouts = [layout for layout in layouts if layout.fits]
         if len(layouts) == 1:

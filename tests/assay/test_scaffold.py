@@ -138,6 +138,83 @@ def test_computed_key(tmp_path: Path) -> None:
     assert meta["server_owned"]
 
 
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("day,shop,sold\n2024-01-01,a,3\n2024-01-01,b,3\n2024-01-02,a,3\n", "day, shop"),
+        # named like parts of a key before others, whole numbers only then
+        (
+            "shop,kind,order_no,line\na,x,1,1\na,y,1,2\na,x,2,1\na,y,2,2\n",
+            "order_no, line",
+        ),
+        # of three where no two do
+        ("a,b,c\nx,x,x\nx,x,y\nx,y,x\nx,y,y\ny,x,x\ny,x,y\ny,y,x\ny,y,y\n", "a, b, c"),
+        # rows that are the same in all are one
+        ("a,b\nx,x\nx,y\ny,x\nx,x\n", "a, b"),
+        # no measured number, whatever its unit, and nothing that may be blank
+        ("t,at,r\nx,2024-01-01,1.5 °C\nx,2024-01-01,1.6 °C\ny,2024-01-02,1.6 °C\n", None),
+        ("a,b\nx,\nx,y\n", None),
+        ("a,price\nx,1.5\nx,2.5\n", None),
+        ("a,price\nx,8,95\n".replace("8,95", '"8,95"') + 'x,"9,95"\n', None),
+        ("a,share\nx,5 %\nx,6%\n", None),
+        ("a,n\nx,1\nx,1\ny,1\n", None),
+    ],
+)
+def test_key_of_several_columns(tmp_path: Path, text: str, parts: str | None) -> None:
+    """The smallest combination that tells rows apart; else the key is computed of the whole row."""
+    model = drafted(tmp_path, text)
+    default = column_of(model, key_of(model))["config"]["meta"]["default"]
+    everything = text.partition("\n")[0].replace(",", ", ")
+    assert default == f"md5(row({parts or everything})::text)::uuid"
+
+
+def test_key_of_the_greenhouses(tmp_path: Path) -> None:
+    """A sensor is calibrated once a day; its readings are text, since they have units."""
+    readings = "".join(
+        f"GH-0{h},T-0{s},2026-05-{d:02},SN{h}{s},{20 + d / 10:.1f} °C,{3 + s / 10:.2f} V,pass\n"
+        for d in (2, 9)
+        for h in (1, 2, 3)
+        for s in (1, 2)
+    )
+    text = f"Greenhouse,Sensor,Calibrated on,Serial no,Reading,Battery,Status\n{readings}"
+    model = drafted(tmp_path, text, "calibrations.csv")
+    key = column_of(model, "calibration_id")
+    assert key["config"]["meta"]["default"] == "md5(row(calibrated_on, serial_no)::text)::uuid"
+    assert key["description"] == "Key of the row, computed from calibrated_on, serial_no."
+    assert column_of(model, "reading")["data_type"] == "text"
+    chosen = drafted(tmp_path, text, key=["Greenhouse", "sensor", "Calibrated on"], force=True)
+    default = column_of(chosen, "thing_id")["config"]["meta"]["default"]
+    assert default == "md5(row(greenhouse, sensor, calibrated_on)::text)::uuid"
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        (["a", "z"], r"there is no column 'z' to be a key; give `--key` some of a, b, n"),
+        (["a"], r"a cannot be the key of the rows: they do not tell all apart; give `--key` more"),
+        (["a", "b"], r"they do not tell all apart, since b may be blank"),
+    ],
+)
+def test_key_that_is_none(tmp_path: Path, key: list[str], sentence: str) -> None:
+    """What is chosen has to tell rows apart."""
+    with pytest.raises(LoadError, match=sentence):
+        drafted(tmp_path, "a,b,n\nx,y,1\nx,,2\n", key=key)
+
+
+def test_key_that_is_chosen(tmp_path: Path) -> None:
+    """One column is the key itself, whatever is named more like one; a measured one may be."""
+    assert key_of(drafted(tmp_path, "id,name\n1,a\n2,b\n", key=["Name"])) == "name"
+    assert key_of(drafted(tmp_path, "a,n\nx,1.5\nx,2.5\n", key=["n"], force=True)) == "thing_id"
+
+
+def test_endings(tmp_path: Path) -> None:
+    """A draft takes files such as this one."""
+    drafted(tmp_path, "a\tb\nx\ty\n", "tabs.tsv")
+    path = tmp_path / MODELS / "staging/tabs/_tabs__sources.yml"
+    (table,) = yaml.safe_load(path.read_text())["sources"][0]["tables"]
+    assert table["config"]["meta"]["load"]["formats"] == ["csv", "tsv", "xlsx"]
+
+
 def rules_of(model: dict[str, Any]) -> dict[str, str | None]:
     """Names of rules, with the expressions of checks."""
     checks = {c["name"]: c["expression"] for c in model["constraints"] if c["type"] == "check"}
@@ -222,7 +299,7 @@ def test_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "options", "sentence"),
     [
-        ("a.json", {}, r"a.json: .json files are not read; save it as CSV or XLSX\."),
+        ("a.json", {}, r"a.json: .json files are not read; save it as .xlsx or CSV\."),
         ("a.xls", {}, r"a.xls: .xls files are not read"),
         ("1.csv", {}, r"makes no name for tables; pass `--name NAME`"),
         ("select.csv", {}, r"makes no name for tables"),

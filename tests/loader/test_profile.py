@@ -161,6 +161,19 @@ def test_one_of_several_sheets(tmp_path: Path) -> None:
     assert profile_of(path, sheet="two").columns[0].header == "b"
 
 
+def test_a_hidden_sheet_is_only_read_by_name(tmp_path: Path) -> None:
+    """Lists of a form's choices are often kept so."""
+    path = tmp_path / "a.xlsx"
+    with xlsxwriter.Workbook(path) as book:
+        for name, header in (("Lists", "status"), ("Orders", "order_no"), ("Notes", "")):
+            sheet = book.add_worksheet(name)
+            sheet.write_column(0, 0, [header, "x" * bool(header)])
+        book.worksheets()[1].activate()
+        book.worksheets()[0].hide()
+    assert profile_of(path).columns[0].header == "order_no"
+    assert profile_of(path, sheet="lists").columns[0].header == "status"
+
+
 CLEANED = (
     *(" a ", "\u00a0\u200b\ufeff", "'=1+1", "'-5", "'+49 30", "''=x", "'", "'x", "'\t=", "'-5e3x"),
     *("a'b", "\t'@x\n", "'-", "'+.5", "'+5.", "'+5.x"),
