@@ -6,7 +6,7 @@ in whatever imports it, names a dataset, a column or a rule.
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -526,7 +526,42 @@ def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:
             title = _title(node["columns"][columns[0]])
             there = f"{title}: there is no such row, or others refer to it."
             implied.append(Rule(f"{columns[0]}_exists", "reference", columns, there))
-    return (*rules, *(rule for rule in implied if (rule.kind, rule.columns) not in known))
+    rules += [rule for rule in implied if (rule.kind, rule.columns) not in known]
+    partial = {rule["name"] for rule in node["config"]["meta"].get("rules", ()) if "where" in rule}
+    return (*rules, *_computed_key(node, rules, partial))
+
+
+def _computed_key(
+    node: dict[str, Any], rules: Iterable[Rule], partial: Container[str]
+) -> Iterator[Rule]:
+    """What a key is computed from is a uniqueness, if no other rule says so.
+
+    The macro `computed_key_rules` says why, and finds it alike. `partial` are the names of
+    rules of some rows.
+    """
+    key = next(c["columns"] for c in node["constraints"] if c["type"] == "primary_key")
+    declared = node["columns"].get(key[0], {"config": {"meta": {}}})
+    formula = re.sub("'[^']*'", "''", (declared["config"]["meta"].get("default") or "").lower())
+    words = re.findall(r"(?<![\w.:])[a-z_][a-z0-9_]*(?![a-z0-9_]|\s*[('])", formula)
+    columns = tuple(name for name in node["columns"] if name in words and name not in key)
+    is_mandatory = all(_is_mandatory(node["columns"][name], node) for name in columns)
+    telling = {"md5"} | ({"concat", "concat_ws", "coalesce"} if is_mandatory else set())
+    is_told = set(re.findall(r"([a-z_][a-z0-9_]*)\s*\(", formula)) <= telling
+    is_said = is_told and any(
+        rule.kind == "unique"
+        and rule.severity == "error"
+        and rule.name not in partial
+        and set(rule.columns) == set(columns)
+        for rule in rules
+    )
+    if columns and not is_said:
+        titles = " and ".join(_title(node["columns"][name]) for name in columns)
+        yield Rule(
+            f"{key[0]}_computed_unique",
+            "unique",
+            columns,
+            f"{titles}: another row has the same, and rows are told apart by them.",
+        )
 
 
 def _is_mandatory(column: dict[str, Any], node: dict[str, Any]) -> bool:

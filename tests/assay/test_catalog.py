@@ -146,6 +146,31 @@ def test_implied_rules(tmp_path: Path) -> None:
     assert not names & {"name_required", "chip_unique", "chip_id_required"}
 
 
+@pytest.mark.parametrize(
+    ("formula", "columns"),
+    [
+        ("md5(chip)::uuid", None),
+        ("md5('owner of ' || chip)::uuid", None),
+        ("md5(lower(chip))::uuid", ("chip",)),
+        ("MD5(Chip || owner)::uuid", ("chip", "owner")),
+        ("md5(concat_ws(' ', chip, name, date '2000-01-01'))::text", ("name", "chip")),
+        ("chip || '-' || coalesce(owner, 'name')", ("chip", "owner")),
+        ("gen_random_uuid()", None),
+    ],
+)
+def test_what_a_key_is_computed_from_is_unique(
+    tmp_path: Path, formula: str, columns: tuple[str, ...] | None
+) -> None:
+    """Unless a rule says so: of the same columns, and the formula tells apart what they do."""
+    changed = manifest()
+    (node,) = (n for n in changed["nodes"].values() if n["name"] == "pets")
+    node["columns"]["chip_id"]["config"]["meta"]["default"] = formula
+    entity = read(changed, tmp_path).entities["pets"]
+    found = entity.rules_by_name.get("chip_id_computed_unique")
+    assert (set(found.columns) if found else None) == (set(columns) if columns else None)
+    assert found is None or found.kind == "unique"
+
+
 def test_source_table(tmp_path: Path) -> None:
     """A source table knows its raw table, its headers and its sample."""
     source = read(manifest(), tmp_path).source_tables["vet.pets"]

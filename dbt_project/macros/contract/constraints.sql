@@ -14,6 +14,8 @@
         {%- elif rule.kind == 'unique' and rule.where -%}
             {%- set definition = 'exclude using btree (' ~ rule.columns | join(' with =, ')
                 ~ ' with =) where (' ~ rule.where ~ ')' -%}
+        {%- elif rule.kind == 'computed' -%}
+            {%- set definition = 'exclude using btree (' ~ computed_key(contract, rule) ~ ' with =)' -%}
         {%- elif rule.kind == 'unique' -%}
             {%- set definition = 'unique (' ~ rule.columns | join(', ') ~ ')' -%}
         {%- elif rule.kind == 'reference' -%}
@@ -94,7 +96,7 @@
 {#- SQL: changes when the text of a constraint does, or of any function that a check
     may call. -#}
 {% macro fingerprint(constraint) -%}
-    md5('{{ local_md5(constraint.definition) }}'
+    md5('{{ local_md5(constraint.definition ~ (constraint.rule.formula or '')) }}'
     {%- if constraint.rule.kind == 'check' %} || coalesce((
         select string_agg(functions.prosrc, '' order by functions.oid)
         from pg_catalog.pg_proc as functions

@@ -28,7 +28,7 @@
 
 {#- All rules of a contract, each {name, kind, severity, columns, expression,
     where, determinant, dependent, query, over}. Kinds: check, not_null, unique,
-    dependency, reference, query, cast, fields. A constraint that `config.meta.rules`
+    dependency, reference, query, cast, fields, computed (what the key is computed from). A constraint that `config.meta.rules`
     does not name gets a name made from its columns; assay/catalog.py makes the same
     names. -#}
 {% macro contract_rules(contract) -%}
@@ -136,6 +136,7 @@
             {%- do rules.append(dict({'severity': 'error', 'expression': none, 'where': none}, **rule)) -%}
         {%- endif -%}
     {%- endfor -%}
+    {%- do rules.extend(computed_key_rules(contract, rules)) -%}
     {{ return(rules) }}
 {%- endmacro %}
 

@@ -50,6 +50,15 @@
         {{- ' and (' ~ rule.where ~ ')' if rule.where }}
     group by {{ rule.columns | join(', ') }}
     having count(*) > 1
+    {%- elif rule.kind == 'computed' -%}
+    select {{ rule.columns | join(', ') }}
+    from (
+        select
+            *,
+            count(*) over (partition by _computed_key) as occurrences
+        from {{ with_computed_key(contract, rule, relation) }} as computed
+    ) as counted
+    where _computed_key is not null and occurrences > 1
     {%- elif rule.kind == 'dependency' -%}
     select {{ rule.determinant }}, count(*) as occurrences
     from {{ relation }}

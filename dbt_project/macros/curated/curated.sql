@@ -20,6 +20,9 @@
     {%- set relation = this.incorporate(type='table') -%}
 
     {%- do refuse_unsupported(contract) -%}
+    {%- if is_dry_run() -%}
+        {{ return(make_curated_in_dry_schema(contract, relation, sql)) }}
+    {%- endif -%}
 
     {{ run_hooks(pre_hooks) }}
 
@@ -29,13 +32,18 @@
 
     {%- do begin_build(contract) -%}
     {%- set is_new = make_curated_table(contract, relation) -%}
+    {%- set is_recomputed = (
+        is_new or flags.FULL_REFRESH or differing_columns(contract, relation) or not has_ledger(contract)
+    ) -%}
+    {%- do account_for_history(contract, is_recomputed) -%}
+    {%- do define_computed_keys(contract) -%}
     {%- if is_new -%}
         {%- do recompute(contract, relation, is_new) -%}
         {%- for load in pending_loads(contract)[:1] -%}
             {%- do take(contract, relation, load) -%}
         {%- endfor -%}
         {%- do add_ledger_key(contract) -%}
-    {%- elif flags.FULL_REFRESH or differing_columns(contract, relation) or not has_ledger(contract) -%}
+    {%- elif is_recomputed -%}
         {%- do recompute(contract, relation) -%}
         {%- do add_ledger_key(contract) -%}
     {%- else -%}
@@ -160,7 +168,7 @@
                     lock table " ~ relation ~ " in access exclusive mode;
                     perform set_config('lock_timeout', patience, true);
                     return;
-                exception when lock_not_available then
+                exception when lock_not_available or deadlock_detected then
                     perform pg_sleep(1);
                 end;
             end loop;

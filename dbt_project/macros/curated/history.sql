@@ -94,8 +94,11 @@
             false as _is_edit,
             false as _is_deletion,
             loads.finished_at as updated_at,
-            'load ' || ledger.load_id || ' row ' || ledger.row_number as updated_by,
-            model.{{ content | join(', model.') }}
+            'load ' || ledger.load_id || ' row ' || ledger.row_number as updated_by
+            {#- as the contract has it, until a build has made table and function what staging is #}
+            {%- for name in content %},
+            model.{{ name }}::{{ contract.columns[name].data_type }} as {{ name }}
+            {%- endfor %}
         from {{ ledger }} as ledger
         inner join raw.loads on loads.load_id = ledger.load_id
         inner join journal.accounts
@@ -183,8 +186,10 @@
 {%- endmacro %}
 
 {#- A row of the contract from its image in the journal. A column that is younger
-    than the image has the contract's default. -#}
+    than the image has the contract's default; one whose type was another then, and whose value
+    cannot be read under today's, has none. -#}
 {% macro image_as_row(contract, image) -%}
+    {%- set retyped = retyped_columns(contract) -%}
     select
         {%- for name in content_columns(contract) %}
         {%- set default = contract.columns[name].config.meta.default %}
@@ -199,7 +204,14 @@
         {%- endif %}
         {{- "," if not loop.last }}
         {%- endfor %}
-    from jsonb_to_record(coalesce({{ image }}, '{}')) as image (
+    from jsonb_to_record(coalesce({{ image }}, '{}')
+        {%- for name in retyped %}
+        - case
+            when not pg_input_is_valid({{ image }} ->> '{{ name }}', '{{ contract.columns[name].data_type }}')
+                then '{{ name }}' else ''
+        end
+        {%- endfor -%}
+    ) as image (
         {%- for name in content_columns(contract) %}
         {{ name }} {{ contract.columns[name].data_type }}{{ "," if not loop.last }}
         {%- endfor %}

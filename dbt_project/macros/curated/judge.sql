@@ -31,6 +31,10 @@
     ) -%}
 
     {%- do execute_sql('set local enable_hashjoin = on; set local enable_mergejoin = on') -%}
+    {#- one that is replayed was counted with all others -#}
+    {%- do refuse_lost_rows_of(
+        contract, '(select ' ~ load.load_id ~ ' as _load_id, _row_number from ' ~ staged ~ ')', load.load_id
+    ) if not contract.is_rehearsed -%}
     {#- rows leave `staged`; the verdicts of those that are rejected are recorded at the end -#}
     {%- do execute_sql("
         create temporary table proposed (row_number bigint, proposals text[]) on commit drop
@@ -238,6 +242,16 @@
             where " ~ contradiction ~ holders
         ) -%}
     {%- endfor -%}
+    {%- for rule in contract_rules(contract) if rule.kind == 'computed' -%}
+        {%- do execute_sql("
+            insert into doubts
+            select staged._row_number, array['" ~ rule.name ~ "'], curated." ~ key ~ "
+            from " ~ with_computed_key(contract, rule, staged) ~ " as staged
+            inner join " ~ with_computed_key(contract, rule, relation) ~ " as curated
+                using (_computed_key)
+            where curated." ~ key ~ " <> staged." ~ key ~ holders
+        ) -%}
+    {%- endfor -%}
 {%- endmacro %}
 
 {#- Rules of one row. -#}
@@ -275,7 +289,8 @@
     ") -%}
     {%- if others -%}
         {{ exceptions.raise_compiler_error(
-            contract.name ~ ': cast in staging: ' ~ others | map(attribute=0) | join('; ') ~ '.'
+            contract.name ~ ': cast in staging, and build that first (`dbt build --select +'
+            ~ contract.name ~ '`): ' ~ others | map(attribute=0) | join('; ') ~ '.'
         ) }}
     {%- endif -%}
 {%- endmacro %}
@@ -331,6 +346,12 @@
         {%- do execute_sql(
             contradictions(staged, columns, [groups[columns].general], into, key, only_unjudged=true)
         ) -%}
+    {%- endfor -%}
+    {%- for rule in rules if rule.kind == 'computed' -%}
+        {%- do execute_sql(contradictions(
+            with_computed_key(contract, rule, staged),
+            '_computed_key', [[rule.name, key ~ '::text']], into, key
+        )) -%}
     {%- endfor -%}
     {%- for rule in rules if rule.kind == 'unique' and rule.where -%}
         {%- do execute_sql(contradictions(

@@ -17,7 +17,7 @@
                 " ~ insert ~ ";
                 get diagnostics inserted = row_count;
                 perform set_config('assay.left_over', '" ~ doubted ~ "', true);
-            exception when unique_violation or deadlock_detected then
+            exception when unique_violation or exclusion_violation or deadlock_detected then
                 -- an edit took one of the identifiers since the load was judged
                 " ~ insert ~ " on conflict do nothing;
                 get diagnostics inserted = row_count;

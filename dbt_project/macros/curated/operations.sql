@@ -15,13 +15,18 @@
 
 {#- The name of a curated table, as constraints and functions keep it. -#}
 {% macro table_of(contract) -%}
+    {%- if is_dry_run() -%}
+    {{ found_in_dry_run(relation_of(contract)) }}
+    {%- else -%}
     {{ contract.schema }}.{{ contract.alias }}
+    {%- endif -%}
 {%- endmacro %}
 
 {#- Takes the pending loads of the entities that a source table feeds: a build of
     tables that were built before. -#}
 {% macro take_loads(source_table) -%}
     {%- for contract in curated_models() if source_table in source_tables_of(contract) -%}
+        {%- do refuse_outdated_table(contract) -%}
         {%- do take_pending(contract, relation_of(contract)) -%}
     {%- endfor -%}
 {%- endmacro %}
@@ -38,6 +43,7 @@
         'load_id': row[0], 'clock': row[1], 'finished_at': row[2], 'row_count': row[3],
     } -%}
     {%- for contract in curated_models() if row[4] in source_tables_of(contract) -%}
+        {%- do refuse_outdated_table(contract) -%}
         {%- do wait_for_turn('build ' ~ contract.name) -%}
         {%- do take(contract, relation_of(contract), load) -%}
     {%- endfor -%}

@@ -3,8 +3,8 @@
     proof that incremental builds and history agree.
 
     All is computed without the table's lock. Keys that are edited meanwhile are
-    left alone: the edit is their last event. Only a change of columns or
-    constraints locks the table before the comparison. -#}
+    left alone: the edit is their last event. Where columns or constraints change nobody reads
+    the table from then to the commit. -#}
 {% macro recompute(contract, relation, is_new=false) -%}
     {%- set ledger = 'staging.' ~ contract.name ~ '__ledger' -%}
     {%- set state = 'staging.' ~ contract.name ~ '__state' -%}
@@ -12,31 +12,31 @@
     {%- set columns = contract.columns.keys() | join(', ') -%}
     {%- set snapshot = query('select pg_current_snapshot()::text')[0][0] -%}
 
-    {%- do execute_sql('create unlogged table ' ~ ledger ~ ' as ' ~ ledger_sql(contract)) -%}
-    {%- do execute_sql('analyze ' ~ ledger) -%}
-    {%- do execute_sql(
-        'create unlogged table ' ~ state ~ ' as ' ~ versions_sql(contract, ledger) ~ "
-        select distinct on (_key) " ~ columns ~ ", _is_deletion
-        from versions
-        order by _key, _clock desc
-    ") -%}
-    {%- do execute_sql('delete from ' ~ state ~ ' where _is_deletion') -%}
-    {%- do execute_sql('analyze ' ~ state) -%}
-
-    {%- do drop_outdated_constraints(contract, relation) if not is_new -%}
-    {%- do alter_columns(contract, relation) -%}
-
+    {%- do compute_state(contract, ledger, state) -%}
+    {#- the table as it will be when its columns are the contract's -#}
+    {%- set existing, retyped = columns_of(relation), other_types(contract, relation) -%}
+    {%- set today = [] -%}
+    {%- for name, column in contract.columns.items() -%}
+        {%- do today.append(
+            'null::' ~ column.data_type if name not in existing
+            else value_as_typed('curated.' ~ name, name, column.data_type) if name in retyped
+            else 'curated.' ~ name
+        ) -%}
+    {%- endfor -%}
     {%- do execute_sql("
         create temporary table difference on commit drop as
         select coalesce(curated." ~ key ~ ", state." ~ key ~ ") as key
         from " ~ relation ~ " as curated
         full join " ~ state ~ " as state on state." ~ key ~ " = curated." ~ key ~ "
         where
-            (curated." ~ columns | replace(', ', ', curated.') ~ ")::text
+            (" ~ today | join(', ') ~ ")::text
             is distinct from (state." ~ columns | replace(', ', ', state.') ~ ")::text
     ") -%}
 
     {%- do lock_curated(relation) -%}
+    {%- do refuse_unreadable_edits(contract, relation) -%}
+    {%- do drop_outdated_constraints(contract, relation) if not is_new -%}
+    {%- do alter_columns(contract, relation) -%}
     {%- do execute_sql("
         delete from difference
         using journal.edits
@@ -60,6 +60,7 @@
     ) -%}
     {%- do replace_ledger(contract, ledger) -%}
     {%- do settle_references() -%}
+    {%- do define_triggers_of_others(contract) if retyped -%}
     {%- set changed = query('select count(*) from difference')[0][0] -%}
     {%- do execute_sql('drop table ' ~ state ~ ', ' ~ ledger ~ ', difference') -%}
     {%- if flags.FULL_REFRESH or changed -%}
@@ -68,6 +69,22 @@
             info=true
         ) }}
     {%- endif -%}
+{%- endmacro %}
+
+{#- Makes tables of the ledger and of the last version of every key, as they follow from
+    history. -#}
+{% macro compute_state(contract, ledger, state) -%}
+    {%- do refuse_other_types(contract, rows_of(contract)) -%}
+    {%- do execute_sql('create unlogged table ' ~ ledger ~ ' as ' ~ ledger_sql(contract)) -%}
+    {%- do execute_sql('analyze ' ~ ledger) -%}
+    {%- do execute_sql(
+        'create unlogged table ' ~ state ~ ' as ' ~ versions_sql(contract, ledger) ~ "
+        select distinct on (_key) " ~ contract.columns.keys() | join(', ') ~ ", _is_deletion
+        from versions
+        order by _key, _clock desc
+    ") -%}
+    {%- do execute_sql('delete from ' ~ state ~ ' where _is_deletion') -%}
+    {%- do execute_sql('analyze ' ~ state) -%}
 {%- endmacro %}
 
 {#- The ledger made equal to the one that follows from history. -#}

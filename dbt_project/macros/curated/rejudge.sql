@@ -1,20 +1,30 @@
 {#- Judges all history again under today's rules: `dbt run-operation rejudge`. Loads and
     edits are replayed in the order in which they came, on a copy; where the copy
-    differs from the table, the table becomes the copy by edits in the journal. What
-    people edited stays as they left it. Earlier rejudgements are not replayed: they
-    were consequences of rules. Without `apply` all is shown and rolled back. -#}
+    differs from the table, or from what history would make of it, the table becomes the
+    copy by edits in the journal: so a row that was judged out stays out. What
+    people edited stays as they left it, under the key that the row has today. Earlier
+    rejudgements are not replayed: they were consequences of rules. Without `apply` all is
+    shown and rolled back. -#}
 {% macro rejudge(model_name, user, apply=false) -%}
     {%- set contract = contract_of(model_name) -%}
     {%- set relation = relation_of(contract) -%}
     {%- set key = key_of(contract)[0] -%}
     {%- set copy = api.Relation.create(schema='staging', identifier=contract.name ~ '__rejudged') -%}
     {%- set rehearsed = dict(
-        contract, ledger='staging.' ~ contract.name ~ '__ledger', is_rehearsed=true
+        contract, ledger='staging.' ~ contract.name ~ '__rehearsed', is_rehearsed=true
     ) -%}
+    {%- set ledger = 'staging.' ~ contract.name ~ '__ledger' -%}
+    {%- set state = 'staging.' ~ contract.name ~ '__state' -%}
     {%- set content = content_columns(contract) | join(', ') -%}
 
     {%- do begin_build(contract) -%}
+    {%- do refuse_lost_rows(contract) -%}
+    {%- do refuse_other_key(contract, relation) -%}
     {%- do wait_for_writers(relation) -%}
+    {%- do rename_keys(contract) -%}
+    {%- set retyped = other_types(contract, relation) -%}
+    {%- do remember_reading(contract, retyped) -%}
+    {%- do define_computed_keys(contract) -%}
     {%- do make_ledger(rehearsed) -%}
     {%- do execute_sql(
         'create unlogged table ' ~ copy
@@ -27,29 +37,39 @@
         {%- do take(rehearsed, copy, load) -%}
         {%- set ns.clock = load.taken_at -%}
     {%- endfor -%}
+    {%- do lock_curated(relation) -%}
+    {%- do refuse_unreadable_edits(contract, relation) -%}
     {%- do drop_outdated_constraints(contract, relation) -%}
     {%- do alter_columns(contract, relation) -%}
-    {%- do lock_curated(relation) -%}
     {%- do replay_edits(rehearsed, copy, ns.clock, 9223372036854775807) -%}
+    {%- do compute_state(contract, ledger, state) -%}
 
+    {#- A row that only history would have has a deletion too. -#}
     {%- do execute_sql("
         create temporary table difference on commit drop as
         select
-            coalesce(curated." ~ key ~ ", copy." ~ key ~ ") as key,
+            " ~ key ~ " as key,
             case
-                when curated." ~ key ~ " is null then 'insert'
                 when copy." ~ key ~ " is null then 'delete'
+                when curated." ~ key ~ " is null then 'insert'
                 else 'update'
             end as operation,
-            to_jsonb(curated) - '_transaction_id' as before,
+            case
+                when curated." ~ key ~ " is not null then to_jsonb(curated) - '_transaction_id'
+                when copy." ~ key ~ " is null then to_jsonb(state) - '_is_deletion'
+            end as before,
             to_jsonb(copy) - array['_transaction_id', 'updated_at', 'updated_by'] as after
         from " ~ relation ~ " as curated
-        full join " ~ copy ~ " as copy on copy." ~ key ~ " = curated." ~ key ~ "
+        full join " ~ copy ~ " as copy using (" ~ key ~ ")
+        full join " ~ state ~ " as state using (" ~ key ~ ")
         where
-            (curated." ~ content | replace(', ', ', curated.') ~ ")::text
-            is distinct from (copy." ~ content | replace(', ', ', copy.') ~ ")::text
+            (copy." ~ content | replace(', ', ', copy.') ~ ")::text
+            is distinct from (curated." ~ content | replace(', ', ', curated.') ~ ")::text
+            or (copy." ~ content | replace(', ', ', copy.') ~ ")::text
+            is distinct from (state." ~ content | replace(', ', ', state.') ~ ")::text
     ") -%}
     {%- do show_difference(contract) -%}
+    {%- do refuse_orphans(contract) -%}
 
     {%- set by = {
         'user': user | replace("'", "''"),
@@ -78,12 +98,71 @@
         from difference
         left join " ~ relation ~ " as curated on curated." ~ key ~ " = difference.key
     ") -%}
-    {%- do forget(contract, 'select key from difference') -%}
+    {%- do forget(dict(contract, ledger=ledger), 'select key from difference') -%}
+    {%- do replace_ledger(contract, ledger) -%}
     {%- do settle_references() -%}
     {%- do add_missing_constraints(contract, relation) -%}
+    {%- if retyped -%}
+        {%- do define_search_index(contract, relation) -%}
+        {%- do define_triggers(contract, relation) -%}
+        {%- do define_triggers_of_others(contract) -%}
+    {%- endif -%}
     {%- do define_versions(contract) -%}
-    {%- do execute_sql('drop table ' ~ copy ~ ', ' ~ ledger_of(rehearsed)) -%}
+    {%- do execute_sql(
+        'drop table ' ~ copy ~ ', ' ~ ledger_of(rehearsed) ~ ', ' ~ ledger ~ ', ' ~ state
+    ) -%}
     {%- do execute_sql('commit' if apply else 'rollback') -%}
+{%- endmacro %}
+
+{#- Remembers the keys that history knows rows by and that they no longer have: edits under
+    them are replayed under today's. -#}
+{% macro rename_keys(contract) -%}
+    {%- if has_ledger(contract) and not is_read_as_before(contract) -%}
+        {%- do execute_sql("
+            create temporary table renamed on commit drop as " ~ other_keys(contract)
+        ) -%}
+        {%- do execute_sql("
+            update journal.renamed_keys as known
+            set new_key = renamed.new_key
+            from renamed
+            where
+                known.entity = '" ~ contract.name ~ "'
+                and known.new_key = renamed.old_key
+                and renamed.new_key is not null
+        ") -%}
+        {%- do execute_sql("
+            insert into journal.renamed_keys as known (entity, old_key, new_key)
+            select '" ~ contract.name ~ "', old_key, new_key
+            from renamed
+            where new_key is not null
+            on conflict (entity, old_key) do update set new_key = excluded.new_key
+        ") -%}
+        {%- do execute_sql("
+            delete from journal.renamed_keys
+            where entity = '" ~ contract.name ~ "' and old_key = new_key
+        ") -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{#- A row that others refer to does not go. -#}
+{% macro refuse_orphans(contract) -%}
+    {%- set key = key_of(contract)[0] -%}
+    {%- for other in curated_models() if columns_of(table_of(other)) -%}
+        {%- for column, target in references_of(other).items() if target.name == contract.name -%}
+            {%- set referring = query("
+                select count(*)
+                from " ~ table_of(other) ~ " as referring
+                where exists (
+                    select from difference
+                    where operation = 'delete' and difference.key = referring." ~ column ~ "
+                )
+            ")[0][0] -%}
+            {{ exceptions.raise_compiler_error(
+                contract.name ~ ': nothing was changed, since ' ~ referring ~ ' ' ~ other.name
+                ~ ' refer, by ' ~ column ~ ', to rows that would go: change or delete them first.'
+            ) if referring }}
+        {%- endfor -%}
+    {%- endfor -%}
 {%- endmacro %}
 
 {#- Loads that the entity has taken, in the order in which it took them. What was
@@ -114,7 +193,7 @@
 {% macro replay_edits(contract, copy, after, before) -%}
     {%- set key = key_of(contract)[0] -%}
     {%- set key_type = contract.columns[key].data_type -%}
-    {%- set content = content_columns(contract) -%}
+    {%- set others = content_columns(contract) | reject('equalto', key) | join(', ') -%}
     {%- do execute_sql('drop table if exists replayed') -%}
     {%- set replayed = execute_sql("
         create temporary table replayed on commit drop as
@@ -124,12 +203,20 @@
             edits.resets_ledger as _resets_ledger,
             edits.edited_at as updated_at,
             edits.edited_by as updated_by,
-            image.*
+            image." ~ others | replace(', ', ', image.') ~ "
         from (
             select distinct on (key)
                 key, operation, after, edited_at, edited_by,
                 bool_or(resets_ledger) over (partition by key) as resets_ledger
-            from journal.edits
+            from (
+                select
+                    entity, clock, operation, after, edited_at, edited_by, resets_ledger, cause,
+                    coalesce((
+                        select new_key from journal.renamed_keys as renamed
+                        where renamed.entity = edits.entity and renamed.old_key = edits.key
+                    ), key) as key
+                from journal.edits
+            ) as edits
             where
                 entity = '" ~ contract.name ~ "'
                 and clock > " ~ after ~ " and clock <= " ~ before ~ "
@@ -143,8 +230,8 @@
             'delete from ' ~ copy ~ ' where ' ~ key ~ ' in (select _key from replayed)'
         ) -%}
         {%- do execute_sql(
-            'insert into ' ~ copy ~ ' (' ~ content | join(', ') ~ ', updated_at, updated_by) select '
-            ~ content | join(', ') ~ ', updated_at, updated_by from replayed where not _is_deletion'
+            'insert into ' ~ copy ~ ' (' ~ key ~ ', ' ~ others ~ ', updated_at, updated_by) select _key, '
+            ~ others ~ ', updated_at, updated_by from replayed where not _is_deletion'
         ) -%}
         {%- do forget(contract, 'select _key from replayed where _resets_ledger') -%}
     {%- endif -%}

@@ -3,9 +3,6 @@
 {#- What the engine does not do is said before it does anything. -#}
 {% macro refuse_unsupported(contract) -%}
     {%- set faults = [] -%}
-    {%- if flags.EMPTY -%}
-        {%- do faults.append('--empty would empty the table') -%}
-    {%- endif -%}
     {%- set key = key_of(contract) -%}
     {%- set key_type = contract.columns[key[0]].data_type -%}
     {%- if key | length > 1 -%}
@@ -92,10 +89,12 @@
         inner join pg_catalog.pg_attribute on attrelid = conrelid and attnum = any(conkey)
         where conrelid = '" ~ relation ~ "'::regclass and contype = 'p'
     ") | map(attribute=0) | list -%}
-    {%- if today and today != key_of(contract) -%}
+    {%- set key = key_of(contract) -%}
+    {%- if today and (today != key or key[0] in other_types(contract, relation)) -%}
         {{ exceptions.raise_compiler_error(
-            contract.name ~ ': the key of the table is ' ~ today[0] ~ ', and history knows its rows by'
-            ~ ' it; give a model with another key another name.'
+            contract.name ~ ': the key of the table is ' ~ today[0] ~ ', ' ~ columns_of(relation)[today[0]]
+            ~ ', and history knows its rows by it; give a model with another key, or a key of another'
+            ~ ' type, another name.'
         ) }}
     {%- endif -%}
 {%- endmacro %}
@@ -103,6 +102,8 @@
 {#- Makes the columns of the table those of the contract, and says what it changed. -#}
 {% macro alter_columns(contract, relation) -%}
     {%- set changes = differing_columns(contract, relation) -%}
+    {%- set retyped = other_types(contract, relation) -%}
+    {%- do let_go_of(contract, relation, retyped) if retyped -%}
     {%- if changes -%}
         {#- the view would hold the columns as they are; `define_versions` makes it again -#}
         {%- do change_table(
@@ -120,23 +121,45 @@
     `alter table`. A column that the contract no longer has stays, with what it holds. -#}
 {% macro differing_columns(contract, relation) -%}
     {%- set existing = columns_of(relation) -%}
+    {%- set retyped = other_types(contract, relation) -%}
     {%- set changes = [] -%}
     {%- for name, column in contract.columns.items() -%}
-        {%- set data_type = query(
-            "select format_type(to_regtype('" ~ column.data_type ~ "'), to_regtypemod('"
-            ~ column.data_type ~ "'))"
-        )[0][0] -%}
         {%- if name not in existing -%}
             {%- do changes.append('add column ' ~ name ~ ' ' ~ column.data_type) -%}
-        {%- elif existing[name] != data_type -%}
+        {%- elif name in retyped -%}
             {%- do changes.append(
                 'alter column ' ~ name ~ ' type ' ~ column.data_type
-                ~ ' using ' ~ name ~ '::text::' ~ column.data_type
+                ~ ' using ' ~ value_as_typed(name, name, column.data_type)
             ) -%}
         {%- endif -%}
     {%- endfor -%}
-    {%- do changes.append('add column ' ~ last_writer()) if '_transaction_id' not in existing -%}
+    {%- if '_transaction_id' not in existing -%}
+        {%- do changes.append('add column ' ~ last_writer()) -%}
+    {%- elif retyped -%}
+        {#- readers of the feed see all rows again -#}
+        {%- do changes.append('alter column _transaction_id type xid8 using pg_current_xact_id()') -%}
+    {%- endif -%}
     {{ return(changes) }}
+{%- endmacro %}
+
+{#- The columns that the table has under another type than the contract. -#}
+{% macro other_types(contract, relation) -%}
+    {%- set declared = [] -%}
+    {%- for name, column in contract.columns.items() -%}
+        {%- do declared.append("('" ~ name ~ "', '" ~ column.data_type ~ "')") -%}
+    {%- endfor -%}
+    {{ return(query("
+        select declared.name
+        from (values " ~ declared | join(', ') ~ ") as declared (name, data_type)
+        inner join pg_catalog.pg_attribute
+            on
+                attrelid = to_regclass('" ~ relation ~ "')
+                and attname = declared.name
+                and not attisdropped
+        where
+            format_type(atttypid, atttypmod)
+            <> format_type(to_regtype(declared.data_type), to_regtypemod(declared.data_type))
+    ") | map(attribute=0) | list) }}
 {%- endmacro %}
 
 {#- The ledger: what the source said of each key, one row for each time that it was

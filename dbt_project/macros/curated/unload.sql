@@ -49,6 +49,8 @@
     {%- set key = key_of(contract)[0] -%}
     {%- set content = content_columns(contract) | join(', ') -%}
     {%- do execute_sql('drop table if exists undone, verdicts, doubts') -%}
+    {%- do refuse_outdated_table(contract) -%}
+    {%- do refuse_lost_rows(contract) -%}
     {%- do lock_curated(relation) -%}
 
     {%- do execute_sql("

@@ -21,6 +21,9 @@
 {#- dbt's own replaces the view at every run, and two runs at once fail over its name. -#}
 {% materialization view, adapter='postgres' %}
     {%- set relation = this.incorporate(type='view') -%}
+    {%- if is_dry_run() -%}
+        {{ return(make_in_dry_schema(relation, sql)) }}
+    {%- endif -%}
     {{ run_hooks(pre_hooks) }}
     {%- do define_view(relation, sql) -%}
     {%- call noop_statement('main', 'OK') -%}{{ sql }}{%- endcall -%}
