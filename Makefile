@@ -14,7 +14,7 @@ run: .venv/.runtime
 
 # The peers of `make bench` too: a test rehearses it.
 test: .venv/.bench
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --durations=25
 
 # What is made of the project: the kept OpenAPI document, and the lists in docs/; tests compare them.
 docs: .venv/.development
@@ -36,7 +36,7 @@ lint: .venv/.development
 	@$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/sqlfluff lint --disable-progress-bar dbt_project
+	$(BIN)/sqlfluff lint --disable-progress-bar --processes 0 dbt_project
 
 bench: .venv/.bench
 	@$(BIN)/python -m bench --rows $(or $(ROWS),1000000)

@@ -739,7 +739,7 @@ async def test_the_end_of_the_server_waits_for_the_running_job_only(
     builder.begin_to_close()
     late = builder.submit("upload", "an id", **file(tmp_path / "c", csv_of("c")))
     for job in (waiting, late):
-        assert (await job.ended(5)).status == "withdrawn"
+        assert (await job.ended(PATIENCE)).status == "withdrawn"
         assert await job.loaded() is None
     closing = asyncio.create_task(builder.close())
     await asyncio.sleep(0.2)

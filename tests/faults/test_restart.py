@@ -26,7 +26,7 @@ from tests.faults.test_kill import start_build, wait_for_lock
 REQUESTS_PER_SECOND = 50
 ENDED_A_SECOND = 5
 CALM_SECONDS = 1
-RECOVERY_SECONDS = 10
+RECOVERY_SECONDS = 60
 """After PostgreSQL has returned."""
 LONGEST_WAIT = 2 * (ACQUIRE_SECONDS + COMMAND_SECONDS) + RECOVERY_SECONDS
 """A request reads who asks, then does its work; and machines are busy."""
@@ -77,7 +77,8 @@ def test_a17_the_api_outlives_a_pause_of_postgres(
     answers = asyncio.run(requests_beside_pause(arena, seconds))
     assert_answered_well(answers, of_fault=(503, 504))
     longest = max(answer.seconds for answer in answers)
-    assert min(seconds, COMMAND_SECONDS) < longest < LONGEST_WAIT
+    # whoever asked in the first half of the pause waited for the second
+    assert min(seconds, COMMAND_SECONDS) / 2 < longest < LONGEST_WAIT
     kept = assert_kept(arena, answers)
     assert arena.query(DONE_TWICE, before["clock"]) == []
     assert asyncio.run(slots_of_pool(arena)) == MAX_READERS

@@ -34,6 +34,7 @@ def states(records: Records, **options: bool) -> list[str]:
 def test_a55_all_records_of_an_api_become_curated_rows(records: Records) -> None:
     apprenticeships, programmes, projects = FULL_SIZE
     records.provider.fill(apprenticeships, programmes, projects)
+    records.provider.seconds = 0.01
     results = records.extract()
     assert [result.rows for result in results] == [apprenticeships, projects, programmes]
     records.check_raw()
