@@ -92,11 +92,14 @@ class Layout:
         ours = {normalise(header) for header in ADDED}
         named = [i for i, header in enumerate(self.headers) if header]
         named = [i for i in named if normalise(self.headers[i]) not in ours]
-        strange = [self.headers[i] for i in named if self.columns[i] is None]
-        keys = [header for header in strange if normalise(header).endswith("id")]
+        # one that is repeated says no more than once
+        strange = {
+            normalise(self.headers[i]): self.headers[i] for i in named if self.columns[i] is None
+        }
+        keys = [header for name, header in strange.items() if name.endswith("id")]
         if not keys and len(strange) * MAX_STRANGE <= len(named):
             return None
-        shown = ", ".join(map(repr, [*dict.fromkeys(keys or strange)][:3]))
+        shown = ", ".join(map(repr, (keys or [*strange.values()])[:3]))
         return (
             f"{len(strange)} of {len(named)} headers belong to nothing that "
             f"{self.source_table.name} knows, such as {shown}"

@@ -53,6 +53,8 @@ def test_several_fit(write: Write) -> None:
         ("Id,thing,colour,weight", "1 of 4 .* such as 'Id'"),
         ("CAREPLANID,thing,colour,weight", "such as 'CAREPLANID'"),
         ("thing,colour,weight,,", None),
+        # one that is repeated counts once
+        ("thing,Unit,colour,Unit,weight,unit", None),
         ("thing,colour,idea,weight", None),
         # what a workbook of rejected rows has beside its source's headers
         ("thing,colour,weight,Row of the rejected file,Line as it came,Rejected because", None),
