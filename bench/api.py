@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,7 @@ import psycopg
 from assay.settings import read_settings
 from bench import generate
 from bench.client import request, seconds
-from bench.upload import free_port, serving
+from bench.upload import free_port, serving, wait_until_open
 
 READS, LISTS, WRITES = 400, 100, 200
 PEERS = {"asyncpg": "bench.peer_asyncpg:app", "fastcrud": "bench.peer_fastcrud:app"}
@@ -98,17 +97,6 @@ def peers(folder: Path, url: str) -> Iterator[dict[str, int]]:
         for process in processes:
             process.terminate()
             process.wait(30)
-
-
-def wait_until_open(port: int) -> None:
-    for _ in range(300):
-        try:
-            httpx.get(f"http://127.0.0.1:{port}/docs")
-        except httpx.TransportError:
-            time.sleep(0.1)
-        else:
-            return
-    raise RuntimeError("a peer did not start")
 
 
 def fill_groups(client: httpx.Client) -> None:

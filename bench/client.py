@@ -8,7 +8,7 @@ from typing import cast
 import uvloop
 
 CONNECTIONS = 8
-_PATIENCE = 120
+_PATIENCE = 600
 """Seconds: it is another fault then."""
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 import httpx
 
 from assay.catalog import read_catalog
-from bench.api import wait_until_open
-from bench.upload import free_port
+from bench.upload import free_port, wait_until_open
 from loader.http.access import Access
 from loader.http.extract import extract
 
