@@ -3,7 +3,7 @@
     goes at its end; what it refers to it finds there, if the run has made it, and else where
     it always is. -#}
 {% macro is_dry_run() -%}
-    {{ return(execute and (flags.EMPTY or flags.SAMPLE)) }}
+    {{ return(execute and (flags.EMPTY or invocation_args_dict.get('sample') is not none)) }}
 {%- endmacro %}
 
 {% macro dry_schema() -%}
@@ -117,6 +117,8 @@
 {#- A dry run reads what a seed holds already. -#}
 {% materialization seed, adapter='postgres' %}
     {%- if is_dry_run() -%}
+        {#- dbt shows what it read of the file -#}
+        {%- do store_result('agate_table', response='OK', agate_table=load_agate_table()) -%}
         {%- call noop_statement('main', 'OK') -%}{%- endcall -%}
         {{ return({'relations': []}) }}
     {%- endif -%}
