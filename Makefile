@@ -7,7 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-long fuzz docs lint bench lock clean
+.PHONY: run test test-long fuzz docs lint bench clients lock clean
 
 run: .venv/.runtime
 	@$(BIN)/assay up $(FILES)
@@ -60,6 +60,14 @@ $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-
 touch $@
 endef
 
+# Generators of clients, in a folder of their own: what they need is older than what we do.
+clients: .venv/.clients
+
+.venv/.clients: requirements-clients.lock .venv/.development
+	@test -x .venv/clients/bin/python || $(PYTHON) -m venv .venv/clients
+	.venv/clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-clients.lock
+	touch $@
+
 # The locks name no index host, so that they serve behind any mirror.
 lock:
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -69,6 +77,7 @@ lock:
 	compile pyproject.toml -o requirements.lock
 	compile pyproject.toml --extra dev --extra chem -c requirements.lock -o requirements-dev.lock
 	compile pyproject.toml --extra dev --extra chem --extra bench -c requirements-dev.lock -o requirements-bench.lock
+	compile requirements-clients.in -o requirements-clients.lock
 
 clean:
 	@test ! -x $(BIN)/assay || $(BIN)/assay db stop

@@ -4,11 +4,10 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from functools import cache, partial
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.routing import iter_route_contexts
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
@@ -33,8 +32,9 @@ from api import (
 from api.builds import Builder
 from api.cors import Cors
 from api.database import Database
+from api.document import Document, document_of
 from api.envelope import Envelope
-from api.errors import SCHEMA, documented, problem_of, respond
+from api.errors import documented, problem_of, respond
 from api.exports import Running
 from api.forms import remove_left_over
 from api.limits import Limits
@@ -92,8 +92,9 @@ def create_app(
         await database.connect()
         if schedule:
             schedule.start()
-        if warm and any(entity.file_sources for entity in catalog.served):
-            builder.warm_up()
+        if warm:
+            document.prepare()
+            _warm_up(builder, catalog)
         yield
         if schedule:
             schedule.shutdown(wait=False)
@@ -116,10 +117,11 @@ def create_app(
     app.state.running_exports = Running()
     app.state.settings = settings
     app.state.password_turns = asyncio.Semaphore(THREADS)
+    document = Document(app)
     for router in (
         *_routers(settings, catalog, tokens),
-        pages.health_router(pages.Manifest(settings.manifest, served)),
-        pages.documents_router(settings.project, metrics),
+        pages.health_router(pages.Manifest(settings.manifest, served), document),
+        pages.documents_router(settings.project, metrics, document),
     ):
         app.include_router(router)
 
@@ -141,8 +143,13 @@ def create_app(
     if settings.trusted_proxies:
         proxies = [str(network) for network in settings.trusted_proxies]
         app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.openapi = cache(partial(document_of, app))  # type: ignore[method-assign]
     return app
+
+
+def _warm_up(builder: Builder, catalog: Catalog) -> None:
+    if any(entity.file_sources for entity in catalog.served):
+        builder.warm_up()
 
 
 def _routers(settings: Settings, catalog: Catalog, tokens: Tokens) -> Iterator[Router]:
@@ -195,14 +202,3 @@ def _allowed(app: FastAPI, request: Request) -> list[str]:
         return any(route.matches(scope)[0] is Match.FULL for route in routes)
 
     return [method for method in _METHODS if has("GET" if method == "HEAD" else method)]
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """OpenAPI 3.0, which the bundled Swagger UI reads; it does not read 3.1."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title, version="1", openapi_version="3.0.3", routes=app.routes
-        )
-        document["components"]["schemas"]["Problem"] = SCHEMA
-        app.openapi_schema = document
-    return app.openapi_schema

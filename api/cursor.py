@@ -19,15 +19,17 @@ from assay.data_types import base_type
 
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
+LIMIT = f"Rows on a page; {DEFAULT_LIMIT} where it is not said."
+"""A default in the schema is what viewers fill in, and what generated clients send."""
 _IN_QUOTES = ("text", "uuid", "date", "timestamptz")
 
 
 def limit_up_to(maximum: int) -> Any:  # noqa: ANN401 - so FastAPI types it
     """Text, and judged by `read_page`: FastAPI would go on to the next dependency after a fault."""
-    schema = {"type": "integer", "minimum": 1, "maximum": maximum, "default": DEFAULT_LIMIT}
+    schema = {"type": "integer", "minimum": 1, "maximum": maximum}
     return Query(
         default_factory=lambda: str(DEFAULT_LIMIT),
-        description="Rows on a page.",
+        description=LIMIT,
         json_schema_extra=schema,
     )
 
@@ -87,11 +89,11 @@ def check_parameters(request: Request, *known: str) -> None:
             refuse(name, "There is no such parameter.")
 
 
-def read_parameters(request: Request) -> dict[str, str]:
-    """Raises `Problem` 422 for a parameter in the query that is there twice."""
+def read_parameters(request: Request, repeated: Collection[str] = ()) -> dict[str, str]:
+    """Raises `Problem` 422 for a parameter in the query that is there twice; some may be."""
     parameters: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
-        if name in parameters:
+        if name in parameters and name not in repeated:
             refuse(name, "This parameter is there twice.")
         parameters[name] = value
     return parameters

@@ -22,7 +22,7 @@ class DeadLetter(BaseModel):
 
     number: int
     key: str = Field(description="Of the row, as text.")
-    operation: str = Field(json_schema_extra={"example": "upsert"})
+    operation: str = Field(examples=["upsert"])
     attempts: int
     error: str = Field(description="What the receiver answered.")
 

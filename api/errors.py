@@ -257,38 +257,41 @@ def respond(request: Request, problem: Problem) -> Response:
 
 
 _STRING = {"type": "string"}
-SCHEMA: dict[str, Any] = {
-    "title": "Problem",
-    "description": "What is wrong, in the shape of RFC 9457.",
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "instance", "request_id", "errors"],
-    "properties": {
-        "type": _STRING,
-        "title": _STRING,
-        "status": {"type": "integer"},
-        "detail": _STRING,
-        "instance": _STRING,
-        "request_id": _STRING,
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["detail"],
-                "properties": {
-                    "detail": _STRING,
-                    "pointer": {**_STRING, "description": "JSON pointer into the body."},
-                    "parameter": {**_STRING, "description": "Name in the URL."},
-                    "rule": {**_STRING, "description": "Name of the broken rule."},
-                    "columns": {"type": "array", "items": _STRING},
-                    "file": {**_STRING, "description": "Name of the file that was sent."},
-                    "row": {"type": "integer", "description": "As a spreadsheet numbers it."},
-                    "column": {**_STRING, "description": "Header of the column in the file."},
-                    "remedy": {**_STRING, "description": "What to do about it."},
-                },
-            },
+SCHEMAS: dict[str, Any] = {
+    "Problem": {
+        "title": "Problem",
+        "description": "What is wrong, in the shape of RFC 9457.",
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "instance", "request_id", "errors"],
+        "properties": {
+            "type": _STRING,
+            "title": _STRING,
+            "status": {"type": "integer"},
+            "detail": _STRING,
+            "instance": _STRING,
+            "request_id": _STRING,
+            "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}},
+        },
+    },
+    "Fault": {
+        "title": "Fault",
+        "description": "One thing that is wrong, and where.",
+        "type": "object",
+        "required": ["detail"],
+        "properties": {
+            "detail": _STRING,
+            "pointer": {**_STRING, "description": "JSON pointer into the body."},
+            "parameter": {**_STRING, "description": "Name in the URL."},
+            "rule": {**_STRING, "description": "Name of the broken rule."},
+            "columns": {"type": "array", "items": _STRING},
+            "file": {**_STRING, "description": "Name of the file that was sent."},
+            "row": {"type": "integer", "description": "As a spreadsheet numbers it."},
+            "column": {**_STRING, "description": "Header of the column in the file."},
+            "remedy": {**_STRING, "description": "What to do about it."},
         },
     },
 }
+"""In OpenAPI, by name."""
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

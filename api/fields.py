@@ -1,16 +1,15 @@
-"""Fields that answers of many kinds have, as OpenAPI 3.0 describes them."""
+"""Fields that answers of many kinds have, as OpenAPI describes them."""
 
 from typing import Annotated
 
 from pydantic import AwareDatetime, WithJsonSchema
 
-MaybeText = Annotated[str | None, WithJsonSchema({"type": "string", "nullable": True})]
+MaybeText = Annotated[str | None, WithJsonSchema({"type": ["string", "null"]})]
 MaybeMoment = Annotated[
-    AwareDatetime | None,
-    WithJsonSchema({"type": "string", "format": "date-time", "nullable": True}),
+    AwareDatetime | None, WithJsonSchema({"type": ["string", "null"], "format": "date-time"})
 ]
-MaybeWhole = Annotated[int | None, WithJsonSchema({"type": "integer", "nullable": True})]
+MaybeWhole = Annotated[int | None, WithJsonSchema({"type": ["integer", "null"]})]
 NextCursor = Annotated[
     str | None,
-    WithJsonSchema({"type": "string", "nullable": True, "description": "Null on the last page."}),
+    WithJsonSchema({"type": ["string", "null"], "description": "Null on the last page."}),
 ]

@@ -1,19 +1,24 @@
 """Conditions in a query: `column__operator=value`, and clauses of which one part has to hold.
 
+A condition is a parameter of its own, or the value of one of three: all that `filter` has hold, and
+of those of `any_of`, and of `any_of2`, one. These are what viewers and generated clients can fill
+in; a parameter called `or` is a reserved word to many.
+
 The operators that a column has follow from its type. Values are judged here and bound as text,
 which PostgreSQL reads by the contract's type.
 """
 
 import csv
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from api.cursor import as_text, refuse
-from api.schemas import adapter_of, schema_of
-from api.versions import quoted
-from assay.catalog import Column, Entity
+from api.schemas import adapter_of, name_of
+from api.versions import quoted, relation_of
+from assay.catalog import Column, Entity, Link
 from assay.data_types import base_type
 
 if TYPE_CHECKING:
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
 _EQUALITY = ("eq", "ne", "in", "isnull")
 _ORDER = (*_EQUALITY, "lt", "lte", "gt", "gte")
 _OPERATORS = {
-    "text": (*_ORDER, "contains", "startswith"),
+    "text": (*_ORDER, "contains", "icontains", "startswith"),
     "boolean": ("eq", "ne", "isnull"),
     "uuid": _EQUALITY,
     "jsonb": ("isnull",),
@@ -40,6 +45,10 @@ _SQL = {
     "in": "{column} = any({value}::{type}[])",
     # no LIKE: its wildcards would be a language of their own
     "contains": "strpos({column}, {value}) > 0",
+    "icontains": (
+        "strpos(casefold({column} collate pg_catalog.pg_unicode_fast), "
+        "casefold({value} collate pg_catalog.pg_unicode_fast)) > 0"
+    ),
     "startswith": "starts_with({column}, {value})",
     "isnull": "({column} is null) = {value}::boolean",
 }
@@ -55,14 +64,15 @@ DESCRIPTIONS = {
     "gt": "is greater than",
     "gte": "is at least",
     "contains": "holds this; of a list, as a whole item",
+    "icontains": "holds this, in any case",
     "startswith": "begins with this",
 }
 
-GROUPS = ("or", "or2")
+_GROUPS = ("any_of", "any_of2")
+CONDITIONS = ("filter", *_GROUPS)
+"""Parameters whose values are conditions; each may be there any number of times."""
 _MEMBER = re.compile(r"(or2?)\[([^\[\]]*)\]")
 _MAX_VALUES = 1000
-_ITEM = r'("([^"]|"")+"|[^",\r\n][^,\r\n]*)'
-"""A text among others, between commas."""
 
 
 @dataclass
@@ -85,6 +95,10 @@ class Condition:
     operator: str
     value: str | list[str]
 
+    @property
+    def name(self) -> str:
+        return self.column.name
+
     def sql(self, values: Values, table: str = "target") -> str:
         is_list = base_type(self.column.data_type).endswith("[]")
         template = _IN_LIST if is_list and self.operator == "contains" else _SQL[self.operator]
@@ -96,10 +110,35 @@ class Condition:
 
 
 @dataclass(frozen=True)
+class Linked:
+    """Whether a row is linked with another, of this key, already judged."""
+
+    link: Link
+    key: str
+    """The column of the row that the link refers to."""
+    value: str
+
+    @property
+    def name(self) -> str:
+        return self.link.name
+
+    def sql(self, values: Values, table: str = "target") -> str:
+        return f"""
+            exists (
+                select from {relation_of(self.link.through)} as link
+                where
+                    link.{quoted(self.link.near.name)} = {table}.{quoted(self.key)}
+                    and link.{quoted(self.link.far.name)}
+                    = {values.bind(self.value)}::{self.link.far.data_type}
+            )
+        """
+
+
+@dataclass(frozen=True)
 class Filter:
     """All of these hold; of a clause at least one part."""
 
-    clauses: tuple[tuple[Condition, ...], ...] = ()
+    clauses: tuple[tuple[Condition | Linked, ...], ...] = ()
 
     def sql(self, values: Values, table: str = "target") -> str:
         held = [
@@ -109,16 +148,20 @@ class Filter:
         return " and ".join(f"({clause})" for clause in held) or "true"
 
     @property
-    def columns(self) -> Iterator[Column]:
-        return (condition.column for clause in self.clauses for condition in clause)
+    def names(self) -> Iterator[str]:
+        """Columns and links of which the answer tells something."""
+        return (condition.name for clause in self.clauses for condition in clause)
 
 
 class Filters:
     """Reads the conditions that can be asked of one entity."""
 
     def __init__(self, entity: Entity) -> None:
-        self._known: dict[str, tuple[Column, str]] = {}
+        self._key = entity.key[0]
+        self._known: dict[str, tuple[Column | Link, str]] = {}
         self._adapters: dict[str, TypeAdapter[Any]] = {}
+        for link in entity.links:
+            self._known[f"{link.name}__contains"] = (link, "contains")
         for column in entity.columns:
             self._adapters[column.name] = adapter_of(column)
             for operator in operators_of(column):
@@ -126,27 +169,40 @@ class Filters:
         # a column wins over an operator of another
         self._known |= {c.name: (c, "eq") for c in entity.columns if "eq" in operators_of(c)}
 
-    def read(self, parameters: Mapping[str, str], known: tuple[str, ...] = ()) -> Filter:
+    def read(self, asked: Iterable[tuple[str, str]], known: tuple[str, ...] = ()) -> Filter:
         """The conditions among the parameters of a query; the names in `known` are none.
 
         Raises:
             Problem: 422.
         """
-        clauses: list[tuple[Condition, ...]] = []
-        alternatives: dict[str, list[Condition]] = {}
-        for name, text in parameters.items():
-            member = _MEMBER.fullmatch(name)
+        clauses: list[tuple[Condition | Linked, ...]] = []
+        alternatives: dict[str, list[Condition | Linked]] = {}
+        for parameter, text in asked:
+            member = _MEMBER.fullmatch(parameter)
+            group, name, value = parameter, parameter, text
             if member:
-                condition = self._condition(name, member[2], text)
-                alternatives.setdefault(member[1], []).append(condition)
-            elif name not in known:
-                clauses.append((self._condition(name, name, text),))
+                group, name = member.groups()
+            elif parameter in CONDITIONS:
+                name, sign, value = text.partition("=")
+                if not sign:
+                    refuse(parameter, "Give a condition, such as column__operator=value.")
+            elif parameter in known:
+                continue
+            condition = self._condition(parameter, name, value)
+            if group in _GROUPS or member:
+                alternatives.setdefault(group, []).append(condition)
+            else:
+                clauses.append((condition,))
         return Filter((*clauses, *map(tuple, alternatives.values())))
 
-    def _condition(self, parameter: str, name: str, text: str) -> Condition:
+    def _condition(self, parameter: str, name: str, text: str) -> Condition | Linked:
         if name not in self._known:
-            refuse(parameter, "There is no such parameter.")
+            what = f"condition on {name}" if parameter in CONDITIONS else "parameter"
+            refuse(parameter, f"There is no such {what}.")
         column, operator = self._known[name]
+        if isinstance(column, Link):
+            value = as_text(parameter, column.far, adapter_of(column.far), text)
+            return Linked(column, self._key, value)
         if operator == "isnull":
             if text not in ("true", "false"):
                 refuse(parameter, "Give true or false.")
@@ -182,76 +238,71 @@ def item_of(column: Column) -> Column:
 
 
 def documented_filters(entity: Entity) -> list[dict[str, Any]]:
-    """The conditions as parameters in OpenAPI."""
-    members = {
-        f"{column.name}__{operator}": (column, operator)
-        for column in entity.columns
-        for operator in operators_of(column)
+    """The conditions in OpenAPI: three parameters that can say whatever one by column could.
+
+    A parameter for each column and operator would be hundreds, which no viewer shows and no
+    generated client can use.
+    """
+    condition = {
+        "title": f"{name_of(entity)}Condition",
+        "type": "string",
+        "description": (
+            "A condition, `column__operator=value`; the introduction has the operators. "
+            f"Columns: {', '.join(_kinds(entity))}."
+        ),
+        "pattern": f"^({'|'.join(_patterns(entity))})=",
+        "examples": list(islice(_examples(entity), 3)),
     }
-    plain = {c.name: (c, "eq") for c in entity.columns if "eq" in operators_of(c)}
-    single = [
+    return [
         {
             "name": name,
             "in": "query",
-            "schema": _schema(column, operator),
-            **({"style": "form", "explode": False} if operator == "in" else {}),
-            "description": f"{column.title} {DESCRIPTIONS[operator]}.",
-        }
-        for name, (column, operator) in {**members, **plain}.items()
-    ]
-    schema = {
-        "type": "object",
-        "additionalProperties": False,
-        "properties": {
-            name: _in_group(_schema(column, operator))
-            for name, (column, operator) in {**members, **plain}.items()
-        },
-    }
-    clauses = [
-        {
-            "name": name,
-            "in": "query",
-            "style": "deepObject",
+            "style": "form",
             "explode": True,
-            "schema": schema,
-            "description": f"One of these holds: `{name}[column__operator]=value`.",
+            "schema": {"type": "array", "items": condition},
+            "description": f"{which}: `{name}=column__operator=value`, as often as you like.{more}",
         }
-        for name in GROUPS
+        for name, which, more in (
+            ("filter", "All of these hold", " `column__operator=value` alone says the same."),
+            *((group, "One of these holds", "") for group in _GROUPS),
+        )
     ]
-    return single + clauses
 
 
-def _schema(column: Column, operator: str) -> dict[str, Any]:
-    if operator == "isnull":
-        return {"type": "boolean"}
-    asked = item_of(column) if base_type(column.data_type).endswith("[]") else column
-    schema = schema_of(asked)
-    plain = {
-        name: value
-        for name, value in schema.items()
-        if name in ("type", "format", "minimum", "maximum", "example")
-        or (name == "enum" and operator in _EQUALITY)
-    }
-    if "enum" in plain:
-        plain["enum"] = [value for value in plain["enum"] if value is not None]
-    if operator == "in":
-        plain.pop("example", None)
-        if plain == {"type": "string"}:
-            plain["pattern"] = f"^{_ITEM}$"
-        return {"type": "array", "items": plain, "minItems": 1, "maxItems": _MAX_VALUES}
-    return plain
+def _kinds(entity: Entity) -> Iterator[str]:
+    yield from (f"{column.name} ({column.data_type})" for column in entity.columns)
+    yield from (f"{link.name} (keys of {link.path})" for link in entity.links)
 
 
-def _in_group(schema: dict[str, Any]) -> dict[str, Any]:
-    """As a member of an object in a query, which cannot have lists."""
-    if schema["type"] != "array":
-        return schema
-    item = schema["items"]
-    if "enum" in item or "pattern" in item:
-        words = "|".join(re.escape(str(word)) for word in item.get("enum", ()))
-        value = f"({words})" if words else _ITEM
-        return {"type": "string", "pattern": f"^{value}(,{value})*$"}
-    return {"type": "string", "format": f"list of {item.get('format', item['type'])}"}
+def _patterns(entity: Entity) -> Iterator[str]:
+    """What may stand before the `=`; columns with the same operators stand together."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for column in entity.columns:
+        alike.setdefault(operators_of(column), []).append(escaped(column.name))
+    alike.setdefault(("contains",), []).extend(escaped(link.name) for link in entity.links)
+    for operators, names in alike.items():
+        if names:
+            operator = f"__({'|'.join(operators)})"
+            may_lack = "?" if "eq" in operators else ""
+            yield f"({'|'.join(names)})" + (f"({operator})?" if may_lack else operator)
+
+
+def escaped(name: str) -> str:
+    """As ECMA 262 has it, which knows no more escapes than these."""
+    return re.sub(r"[\\^$.*+?()\[\]{}|/]", r"\\\g<0>", name)
+
+
+def _examples(entity: Entity) -> Iterator[str]:
+    """A condition on the columns that have an example."""
+    for column in entity.columns:
+        operators = operators_of(column)
+        for value in (*column.enum[:1], *column.examples[:1])[:1]:
+            if "contains" in operators and not column.enum:
+                yield f"{column.name}__icontains={value}"
+            elif "gte" in operators and not column.enum:
+                yield f"{column.name}__gte={value}"
+            else:
+                yield f"{column.name}={value}"
 
 
 def _items(parameter: str, text: str) -> list[str]:

@@ -20,7 +20,11 @@ MEDIA_TYPES: dict[Format, str] = {
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 FILES = {media_type: _BINARY for name, media_type in MEDIA_TYPES.items() if name != "json"}
 """In OpenAPI."""
-WORKBOOK = {"description": "A workbook.", "content": {MEDIA_TYPES["xlsx"]: _BINARY}}
+WORKBOOK = {
+    "description": "A workbook.",
+    # The second for generated clients, some of which know no other name of a file.
+    "content": {MEDIA_TYPES["xlsx"]: _BINARY, "application/octet-stream": _BINARY},
+}
 
 
 def negotiate(request: Request, asked: str | None) -> Format:

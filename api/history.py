@@ -52,16 +52,12 @@ Since = Annotated[
 class Version(BaseModel):
     """What one event, of a load or an edit, made of a row."""
 
-    version: int = Field(
-        description="Its place in the order of all events.", json_schema_extra={"example": 12}
-    )
-    operation: Literal["insert", "update", "delete"] = Field(
-        json_schema_extra={"example": "update"}
-    )
+    version: int = Field(description="Its place in the order of all events.", examples=[12])
+    operation: Literal["insert", "update", "delete"] = Field(examples=["update"])
     at: datetime
     by: str = Field(
         description="The user, or the load and its row.",
-        json_schema_extra={"example": "load 3 row 5"},
+        examples=["load 3 row 5"],
     )
     cause: MaybeText = Field(description="Of a `revert to 12`, `unload 3` or `rejudge`.")
 
@@ -70,7 +66,7 @@ class Change(BaseModel):
     """A row as it is now, or that it is gone."""
 
     key: str = Field(description="The row's key as text.")
-    operation: Literal["upsert", "delete"] = Field(json_schema_extra={"example": "upsert"})
+    operation: Literal["upsert", "delete"] = Field(examples=["upsert"])
 
 
 class Revert(BaseModel):
@@ -78,9 +74,7 @@ class Revert(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    version: int = Field(
-        description="`version` of an item of its history.", json_schema_extra={"example": 12}
-    )
+    version: int = Field(description="`version` of an item of its history.", examples=[12])
 
 
 async def _asked_version(request: Request, _subject: Subject) -> str:
@@ -117,6 +111,7 @@ def router_of(resource: Resource) -> Router:
     @router.get(
         "/changes",
         summary="Follow changes",
+        operation_id=resource.named("list", "Changes"),
         description=(
             "For systems that keep a copy: what was written since a cursor, in an order to rely "
             "on, each row once as it is now. Keep `next` and send it as `since`, at once while "
@@ -140,6 +135,7 @@ def router_of(resource: Resource) -> Router:
     @router.get(
         "/{key}/history",
         summary="List the versions of a row, the newest first",
+        operation_id=resource.named("list", "Versions"),
         description="What loads and edits made of it, also of a row that is deleted.",
         openapi_extra=of_key,
         responses={200: {"model": versions}, **documented(*READING)},
@@ -158,11 +154,12 @@ def router_of(resource: Resource) -> Router:
     @router.post(
         "/{key}/revert",
         summary="Make a row what it was",
+        operation_id=resource.named("revert", "Row"),
         description=(
             "A new edit, with all columns as that version has them; a deleted row comes back "
             "under its key. Today's rules hold."
         ),
-        openapi_extra={**of_key, **documented_body(Revert.model_json_schema(), "application/json")},
+        openapi_extra={**of_key, **documented_body(Revert.model_json_schema())},
         responses={
             200: {"model": resource.schemas.written, "headers": DOCUMENTED_ETAG},
             **documented(*WRITING),

@@ -12,7 +12,7 @@ from api.errors import Problem, documented, problem_of
 from api.linking import link_statement, unlink_statement
 from api.resource import WRITING, Resource, found
 from api.router import Router
-from api.schemas import adapter_of, schema_of
+from api.schemas import adapter_of, schema_of, words
 from api.security import Subject, editor_of
 from api.users import User
 from assay.catalog import Link
@@ -68,6 +68,7 @@ def _add_routes(router: Router, resource: Resource, link: Link) -> None:
             methods=[method],
             status_code=204,
             name=f"{method.lower()}_{link.name}",
+            operation_id=resource.named("link" if method == "PUT" else "add", words(link.path)),
             summary="Link a row with another",
             description="Also where they are linked already.",
             openapi_extra=parameters,
@@ -78,6 +79,7 @@ def _add_routes(router: Router, resource: Resource, link: Link) -> None:
         path,
         status_code=204,
         name=f"delete_{link.name}",
+        operation_id=resource.named("unlink", words(link.path)),
         summary="Unlink a row from another",
         openapi_extra=parameters,
         responses={204: {"description": "They are linked no longer."}, **statuses},

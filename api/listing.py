@@ -3,7 +3,6 @@
 # ruff: noqa: S608 - identifiers and types are the catalog's, values are bound
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,17 +56,16 @@ class Listing:
     """The query names a sort; all rows at once need no other order."""
 
     @property
-    def named(self) -> Iterator[str]:
-        """Columns of which the answer tells something because the query says so."""
+    def named(self) -> tuple[str, ...]:
+        """Columns and links of which the answer tells something because the query says so."""
         columns = (
             *(self.columns or ()),
             *(self.links or ()),
-            *self.filter.columns,
             *(sort.column for sort in self.sorts),
             *(searched(self.entity) if self.search is not None else ()),
             *self.expanded,
         )
-        return (column.name for column in columns)
+        return (*(column.name for column in columns), *self.filter.names)
 
     def page(
         self,

@@ -32,7 +32,7 @@ from assay.catalog import Link
 class Counted(BaseModel):
     """How many rows a filter found."""
 
-    count: int = Field(json_schema_extra={"example": 12})
+    count: int = Field(examples=[12])
 
 
 def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> Router:
@@ -48,6 +48,7 @@ def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> Rou
     @router.get(
         "",
         summary=f"List {entity.title}",
+        operation_id=resource.named("list"),
         description=entity.description,
         openapi_extra={"parameters": documented_listing(entity, resource.catalog)},
         responses={
@@ -100,10 +101,11 @@ def writing_router_of(resource: Resource) -> Router:
         "",
         status_code=201,
         summary="Create a row, or many",
+        operation_id=resource.named("create"),
         description=f"An array of up to {MAX_ITEMS:,} rows is taken whole or not at all.",
         openapi_extra={
             "parameters": [HEADER],
-            **documented_body({"oneOf": [create, _list_of(create)]}, "application/json"),
+            **documented_body(create, _list_of(create)),
         },
         responses={
             201: {
@@ -140,6 +142,7 @@ def writing_router_of(resource: Resource) -> Router:
     @router.patch(
         "",
         summary="Change fields of many rows",
+        operation_id=resource.named("change"),
         description=(
             "An object: in all rows that the filter finds, which may not be empty; the "
             "answer says how many. An array of up to "
@@ -148,11 +151,7 @@ def writing_router_of(resource: Resource) -> Router:
         ),
         openapi_extra={
             **conditions,
-            **documented_body(
-                {"oneOf": [patch, _list_of(schemas.patch_of_list.model_json_schema())]},
-                "application/json",
-                "application/merge-patch+json",
-            ),
+            **documented_body(patch, _list_of(schemas.patch_of_list.model_json_schema())),
         },
         responses={
             200: {
@@ -169,7 +168,7 @@ def writing_router_of(resource: Resource) -> Router:
         database: Pool,
     ) -> Response:
         check_extent(filter_, is_list=documents.is_list)
-        names = [*documents.names, *(c.name for c in filter_.columns)]
+        names = [*documents.names, *filter_.names]
         plans.check(caller, names, links_are_written=True)
         plan = plans.of(caller, documents.names)
         if documents.is_list:
@@ -189,13 +188,14 @@ def writing_router_of(resource: Resource) -> Router:
     @router.delete(
         "",
         summary="Delete many rows",
+        operation_id=resource.named("delete"),
         description=(
             "All that the filter finds, which may not be empty; or with an array of up to "
             f"{MAX_ITEMS:,} keys those; no filter then. Whole or not at all."
         ),
         openapi_extra={
             **conditions,
-            **documented_body(_list_of(requests.documented_key()["schema"]), "application/json"),
+            **documented_body(_list_of(requests.documented_key()["schema"])),
         },
         responses={200: {"model": Counted}, **documented(*WRITING)},
     )
@@ -206,7 +206,7 @@ def writing_router_of(resource: Resource) -> Router:
         database: Pool,
     ) -> Response:
         check_extent(filter_, is_list=keys is not None)
-        plans.check(caller, (column.name for column in filter_.columns))
+        plans.check(caller, filter_.names)
         plan = plans.of(caller)
         if keys:
             await writer.write(

@@ -88,14 +88,7 @@ def own_members_of(model: type[_Body]) -> Callable[[Request, Subject], Awaitable
 
 
 def documented_members(model: type[Body]) -> dict[str, Any]:
-    """OpenAPI's `requestBody`, in OpenAPI 3.0, which has no type `null`."""
-    schema = model.model_json_schema()
-    schema["properties"] = {
-        name: {**member.pop("anyOf")[0], **member, "nullable": True}
-        if "anyOf" in member
-        else member
-        for name, member in schema["properties"].items()
-    }
+    """OpenAPI's `requestBody`."""
     is_required = any(field.is_required() for field in model.model_fields.values())
-    content = {"application/json": {"schema": schema}}
+    content = {"application/json": {"schema": model.model_json_schema()}}
     return {"requestBody": {"required": is_required, "content": content}}

@@ -1,15 +1,16 @@
 """Whether it lives and is ready, and the pages that are for those who run it."""
 
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 from fastapi import Depends, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 
 from api.addresses import address_of
 from api.database import Pool
+from api.document import Document
 from api.errors import Problem
 from api.metrics import Metrics
 from api.router import Router
@@ -43,6 +44,8 @@ _START = """SwaggerUIBundle({
   validatorUrl: null,
 });
 """
+# Its files as Swagger UI released them; the rest of the package would patch FastAPI.
+_VIEWER = Path(str(files("fastapi_swagger.resources")))
 _FILES = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
 
 _FRAME = "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -100,7 +103,7 @@ class Manifest:
         return self._is_current
 
 
-def health_router(manifest: Manifest) -> Router:
+def health_router(manifest: Manifest, document: Document) -> Router:
     router = Router(include_in_schema=False)
 
     @router.get("/live")
@@ -112,12 +115,13 @@ def health_router(manifest: Manifest) -> Router:
         await database.fetch_row("select 1")
         if not manifest.is_current():
             raise Problem(503, "The datasets have changed since the API started: restart it.")
+        await document.read()  # whoever asks for it first would wait for it
         return {"status": "ready"}
 
     return router
 
 
-def documents_router(project: Path, metrics: Metrics) -> Router:
+def documents_router(project: Path, metrics: Metrics, document: Document) -> Router:
     router = Router(include_in_schema=False)
 
     @router.get("/metrics")
@@ -125,8 +129,8 @@ def documents_router(project: Path, metrics: Metrics) -> Router:
         return Response(metrics.page(), media_type=CONTENT_TYPE_LATEST)
 
     @router.get("/openapi.json")
-    async def openapi(request: Request, _operator: Operator) -> Response:
-        return JSONResponse(request.app.openapi())
+    async def openapi(_operator: Operator) -> Response:
+        return Response(await document.read(), media_type="application/json")
 
     @router.get("/docs")
     async def docs(_operator: Operator) -> Response:
@@ -140,7 +144,7 @@ def documents_router(project: Path, metrics: Metrics) -> Router:
     async def docs_file(name: str, _operator: Operator) -> Response:
         if name not in _FILES:
             raise Problem(404)
-        return FileResponse(Path(swagger_ui_path, name), media_type=_FILES[name])
+        return FileResponse(_VIEWER / name, media_type=_FILES[name])
 
     @router.get("/dbt")
     async def dbt(_operator: Operator) -> Response:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from api.cursor import (
     CURSOR,
     DEFAULT_LIMIT,
+    LIMIT,
     MAX_LIMIT,
     read_limit,
     read_parameters,
@@ -16,10 +17,10 @@ from api.cursor import (
     refuse,
 )
 from api.errors import Problem
-from api.filters import Filter, Filters, documented_filters
+from api.filters import CONDITIONS, Filter, Filters, documented_filters, escaped
 from api.formats import MEDIA_TYPES, Format, negotiate
 from api.listing import Counting, Listing, Sort, searched, spelled
-from api.schemas import type_adapter
+from api.schemas import name_of, type_adapter
 from assay.catalog import Catalog, Column, Entity, Link
 from assay.data_types import base_type
 
@@ -50,7 +51,8 @@ class Listings:
 
     def filter(self, request: Request) -> Filter:
         """Only conditions. Raises `Problem` 422."""
-        return self._filters.read(read_parameters(request))
+        read_parameters(request, CONDITIONS)
+        return self._filters.read(request.query_params.multi_items())
 
     def read(self, request: Request, *others: str) -> Listing:
         """The query, in which there may be `others` too.
@@ -58,7 +60,7 @@ class Listings:
         Raises:
             Problem: 422.
         """
-        parameters = read_parameters(request)
+        parameters = read_parameters(request, CONDITIONS)
         sorts = self._sorts(parameters.get("sort", ""))
         columns, links = self._fields(parameters.get("fields"))
         cursor = parameters.get("cursor", "")
@@ -74,7 +76,7 @@ class Listings:
             limit=read_limit(parameters.get("limit", str(DEFAULT_LIMIT))),
             after=self._after(cursor, sorts) if cursor else (),
             sorts=sorts,
-            filter=self._filters.read(parameters, (*PARAMETERS, *others)),
+            filter=self._filters.read(request.query_params.multi_items(), (*PARAMETERS, *others)),
             search=self._search(parameters.get("q")),
             columns=columns,
             links=links,
@@ -175,14 +177,15 @@ def documented_listing(entity: Entity, catalog: Catalog) -> list[dict[str, Any]]
             **({"style": "form", "explode": False} if schema["type"] == "array" else {}),
         }
 
-    def some_of(names: list[str]) -> dict[str, Any]:
-        items = {"type": "string", "enum": names}
+    def some_of(names: list[str], what: str) -> dict[str, Any]:
+        items = {"title": f"{name_of(entity)}{what}", "type": "string", "enum": names}
         return {"type": "array", "items": items, "minItems": 1, "uniqueItems": True}
 
     sortable = [column.name for column in entity.columns if is_sortable(column)]
-    limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
+    limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}
+    sorts = "|".join(map(escaped, sortable))
     parameters = [
-        parameter("limit", "Rows on a page.", limit),
+        parameter("limit", LIMIT, limit),
         parameter(
             "cursor",
             "`next` of the page before, with the same sort; empty for the first page.",
@@ -192,12 +195,18 @@ def documented_listing(entity: Entity, catalog: Catalog) -> list[dict[str, Any]]
             "sort",
             f"At most {_MAX_SORTS} columns in their order; `-` before one turns it round. "
             "Nulls come last; rows that are equal so far come by their key.",
-            {**some_of([*sortable, *(f"-{name}" for name in sortable)]), "maxItems": _MAX_SORTS},
+            {
+                "type": "array",
+                "items": {"type": "string", "pattern": f"^-?({sorts})$"},
+                "minItems": 1,
+                "maxItems": _MAX_SORTS,
+                "uniqueItems": True,
+            },
         ),
         parameter(
             "fields",
             "Only these columns.",
-            some_of([*entity.columns_by_name, *(link.name for link in entity.links)]),
+            some_of([*entity.columns_by_name, *(link.name for link in entity.links)], "Field"),
         ),
         parameter(
             "count",
@@ -236,7 +245,7 @@ def documented_listing(entity: Entity, catalog: Catalog) -> list[dict[str, Any]]
         parameters.append(parameter("q", description, schema))
     if names := list(expandable(entity, catalog)):
         description = "Also the rows that these refer to, in `_expanded`."
-        parameters.append(parameter("expand", description, some_of(names)))
+        parameters.append(parameter("expand", description, some_of(names, "Reference")))
     return [*parameters, *documented_filters(entity)]
 
 

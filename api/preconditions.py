@@ -23,7 +23,6 @@ IF_MATCH: dict[str, Any] = {
     "required": True,
     "schema": {"type": "string"},
     "description": "The row's `ETag`, as you read it; `*` changes it whatever it is now.",
-    "example": "*",
 }
 IF_NONE_MATCH: dict[str, Any] = {
     "name": "If-None-Match",

@@ -34,7 +34,7 @@ class Rejected(BaseModel):
 
     `proposals` are what its values may have been, as far as anybody knows:
     `column: given -> proposed`.
-    Of a cell of more than 1,000 characters the first are shown, then `[cut: 36000 characters]`.
+    Of a cell of more than 1,000 characters the first are shown, then `… (36000 characters)`.
     """
 
     entity: str
@@ -42,7 +42,10 @@ class Rejected(BaseModel):
     rules: list[Warned]
     proposals: list[str]
     row: Annotated[
-        dict[str, str | None] | None, WithJsonSchema({"type": "object", "nullable": True})
+        dict[str, str | None] | None,
+        WithJsonSchema(
+            {"type": ["object", "null"], "additionalProperties": {"type": ["string", "null"]}}
+        ),
     ]
     malformed: MaybeText
 

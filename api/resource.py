@@ -33,7 +33,7 @@ from api.listing import Listing
 from api.parameters import Listings
 from api.proposal import warnings_of
 from api.query import FAULTS, Plan, plan_of
-from api.schemas import Schemas, adapter_of, schema_of
+from api.schemas import Schemas, adapter_of, name_of, schema_of
 from api.security import Subject
 from api.users import User
 from assay.catalog import Catalog, CatalogError, Column, Entity, Link
@@ -52,10 +52,10 @@ AS_OF: dict[str, Any] = {
     "required": False,
     "schema": {"type": "string", "format": "date-time"},
     "description": (
-        "The row as it was at this time: ISO 8601 with an offset or Z; in a URL a `+` is "
-        "written `%2B`. The time of a load is when its file was taken in."
+        "The row as it was at this time: ISO 8601 with an offset or Z, such as "
+        "2026-01-31T12:00:00Z; in a URL a `+` is written `%2B`. The time of a load is when its "
+        "file was taken in."
     ),
-    "example": "2026-01-31T12:00:00Z",
 }
 """Documented only: it is read by hand, since FastAPI's reading takes a tenth of such a request."""
 
@@ -229,6 +229,10 @@ class Resource:
     def path(self) -> str:
         return f"{PREFIX}/{self.entity.path}"
 
+    def named(self, verb: str, what: str = "") -> str:
+        """An operation in OpenAPI; clients that are generated call their functions so."""
+        return f"{verb}{name_of(self.entity)}{what}"
+
     @cached_property
     def requests(self) -> Requests:
         return Requests(self.entity, self.catalog)
@@ -258,6 +262,7 @@ def found(row: Record | None) -> Record:
     return row
 
 
-def documented_body(schema: dict[str, Any], *media_types: str) -> dict[str, Any]:
-    content = {media_type: {"schema": schema} for media_type in media_types}
-    return {"requestBody": {"required": True, "content": content}}
+def documented_body(*schemas: dict[str, Any]) -> dict[str, Any]:
+    """A body in JSON that is one of these."""
+    schema = schemas[0] if len(schemas) == 1 else {"oneOf": list(schemas)}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}

@@ -66,6 +66,7 @@ class Router(APIRouter):
             "route_class": Route,
             "dependencies": [Depends(check_accept)],
             "redirect_slashes": False,
+            "generate_unique_id_function": _operation_id,
         }
         super().__init__(**{**own, **options})
 
@@ -86,6 +87,12 @@ class Router(APIRouter):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         # What FastAPI adds where a router is included is documentation only: `self` has the rest.
         await self.app(scope, receive, send)
+
+
+def _operation_id(route: APIRoute) -> str:
+    """The name of the function, as clients in most languages write names."""
+    first, *others = route.name.split("_")
+    return first + "".join(map(str.capitalize, others))
 
 
 def _is_plain(dependant: Dependant) -> bool:

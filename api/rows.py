@@ -38,6 +38,7 @@ def router_of(resource: Resource) -> Router:
     @router.get(
         "/{key}",
         summary="Read a row",
+        operation_id=resource.named("read", "Row"),
         openapi_extra={"parameters": [AS_OF, requests.documented_key(), IF_NONE_MATCH]},
         responses={
             200: {"model": resource.schemas.read, "headers": DOCUMENTED_ETAG},
@@ -64,10 +65,11 @@ def router_of(resource: Resource) -> Router:
     @router.put(
         "/{key}",
         summary="Replace a row",
+        operation_id=resource.named("replace", "Row"),
         description="Fields that are left out get their defaults. It must exist.",
         openapi_extra={
             **of_version,
-            **documented_body(resource.schemas.create.model_json_schema(), "application/json"),
+            **documented_body(resource.schemas.create.model_json_schema()),
         },
         responses={
             200: {"model": resource.schemas.written, "headers": DOCUMENTED_ETAG},
@@ -93,13 +95,11 @@ def router_of(resource: Resource) -> Router:
     @router.patch(
         "/{key}",
         summary="Change fields of a row",
+        operation_id=resource.named("change", "Row"),
+        description="A JSON merge patch; `application/merge-patch+json` is taken too.",
         openapi_extra={
             **of_version,
-            **documented_body(
-                resource.schemas.patch.model_json_schema(),
-                "application/json",
-                "application/merge-patch+json",
-            ),
+            **documented_body(resource.schemas.patch.model_json_schema()),
         },
         responses={
             200: {"model": resource.schemas.written, "headers": DOCUMENTED_ETAG},
@@ -124,6 +124,7 @@ def router_of(resource: Resource) -> Router:
         "/{key}",
         status_code=204,
         summary="Delete a row",
+        operation_id=resource.named("delete", "Row"),
         openapi_extra=of_version,
         responses={204: {"description": "Gone."}, **documented(409, 412, 428, *READING)},
     )

@@ -46,6 +46,7 @@ _DOCUMENTED_FORM: dict[str, Any] = {
         "content": {
             _FORM: {
                 "schema": {
+                    "title": "LogIn",
                     "type": "object",
                     "required": ["username", "password"],
                     "properties": {

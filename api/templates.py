@@ -97,6 +97,7 @@ def router_of(resource: Resource) -> Router:
     @router.get(
         "/template.xlsx",
         summary="Get a workbook to fill and upload",
+        operation_id=resource.named("get", "Template"),
         description="Drop-downs, cell checks and the sheet Guidelines come from the contract.",
         openapi_extra={"parameters": [parameter]},
         response_class=Response,

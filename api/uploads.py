@@ -18,6 +18,7 @@ from api.loads import LoadReport, Reports, location_of
 from api.rejected import Rejected
 from api.resource import PREFIX, READING, answer
 from api.router import Router
+from api.schemas import name_of
 from api.security import Subject, check_shown, check_writable, editor_of
 from api.users import User
 from assay.catalog import Catalog, Entity
@@ -28,6 +29,7 @@ _FORM = {
         "content": {
             MEDIA_TYPE: {
                 "schema": {
+                    "title": "FileUpload",
                     "type": "object",
                     "required": ["file"],
                     "properties": {
@@ -64,7 +66,7 @@ _KEPT = "The file is kept, and still to be built."
 
 def _flag(description: str) -> Any:  # noqa: ANN401 - FastAPI's
     # Text, and judged by `_read_flag`: FastAPI would also take `yes` and `1`.
-    schema = {"type": "boolean", "default": False}
+    schema = {"type": "boolean"}
     return Query(default_factory=lambda: "false", description=description, json_schema_extra=schema)
 
 
@@ -123,6 +125,7 @@ def router_of(entity: Entity, catalog: Catalog, reports: Reports, max_megabytes:
     @router.put(
         "",
         summary="Upload a file",
+        operation_id=f"upload{name_of(entity)}",
         description=_DESCRIPTION,
         openapi_extra={**_FORM, "parameters": [_PREFER]},
         responses={

@@ -20,6 +20,7 @@ from starlette.routing import BaseRoute
 
 from api.app import create_app
 from api.errors import TITLES, Problem
+from api.filters import operators_of
 from assay.catalog import Catalog, Link
 from assay.settings import Settings
 from tests.api.conftest import CATALOG, MANIFEST, SECRET, column
@@ -41,7 +42,6 @@ _BLOCK = re.compile(
     r"(?P<begin><!-- generated: (?P<name>[a-z ]+) -->\n).*?(?P<end><!-- end of generated -->)",
     re.DOTALL,
 )
-_FILTER = re.compile(r"(?P<column>\w+)__(?P<operator>[a-z]+)")
 
 
 def main() -> None:
@@ -140,12 +140,13 @@ def endpoints(*, of_a_dataset: bool) -> list[str]:
             raise RuntimeError(f"{method} {path}: its role and its security do not agree.")
     secured = [set(operation["responses"]) for _, _, role, operation in found if role]
     common = sorted(status for status in set.intersection(*secured) if status >= "400")
+    told = {*common, "406"}
     rows = [
         (
             f"`{method} {path}`",
             role or "anyone",
             operation["summary"].replace(CATALOG.entities[DATASET].title, "rows"),
-            ", ".join(sorted(s for s in operation["responses"] if not role or s not in common)),
+            ", ".join(sorted(s for s in operation["responses"] if not role or s not in told)),
         )
         for path, method, role, operation in sorted(
             found, key=lambda row: (row[0], _METHODS.index(row[1]))
@@ -154,19 +155,19 @@ def endpoints(*, of_a_dataset: bool) -> list[str]:
     return [
         *table("request | role | what it does | answers", rows),
         "",
-        f"Each that asks for a role may also answer {', '.join(common)}.",
+        f"Each that asks for a role may also answer {', '.join(common)}, and 406 if it has a body.",
     ]
 
 
 def parameters() -> list[str]:
-    """All but filters by column, each with the requests that take it."""
+    """Each with the requests that take it."""
     document, _ = application()
     taken: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    columns = CATALOG.entities[DATASET].columns_by_name
     for path, method, operation in operations(document):
-        for parameter in operation.get("parameters", ()):
+        for named in operation.get("parameters", ()):
+            parameter = _resolved(document, named)
             name = parameter["name"]
-            if parameter["in"] == "path" or name in columns or _FILTER.fullmatch(name):
+            if parameter["in"] == "path":
                 continue
             text = parameter.get("description", "")
             requests = taken[name, _type(parameter["schema"]), text]
@@ -193,9 +194,16 @@ def _type(schema: Document) -> str:
         kind += " {} to {}".format(*bounds)
     if "enum" in schema and not set(schema["enum"]) & set(CATALOG.source_tables):
         kind = " or ".join(f"`{value}`" for value in schema["enum"])
-    if schema.get("default"):
-        kind += f", else {schema['default']}"
-    return "names between commas" if kind == "array" else kind
+    if kind != "array":
+        return kind
+    return "conditions" if "Condition" in str(schema["items"]) else "names between commas"
+
+
+def _resolved(document: Document, node: Document) -> Document:
+    """A parameter behind its reference."""
+    name = node.get("$ref", "").rpartition("/")[2]
+    found: Document = document["components"]["parameters"][name] if name else node
+    return found
 
 
 def _invented_out(text: str) -> str:
@@ -204,25 +212,18 @@ def _invented_out(text: str) -> str:
     return re.sub(rf"\b(?:{titles})(?:, (?:{titles}))+\b", "its columns of text", text)
 
 
-def filters(document: Document | None = None) -> list[str]:
+def filters() -> list[str]:
     """Operators of each type of column; types with the same ones stand together."""
-    document = document or application()[0]
-    columns = CATALOG.entities[DATASET].columns_by_name
-    of_type: dict[str, list[str]] = defaultdict(list)
-    for parameter in document["paths"][f"{PREFIX}/{DATASET}"]["get"]["parameters"]:
-        match = _FILTER.fullmatch(parameter["name"])
-        if match and match["column"] in columns:
-            names = of_type[columns[match["column"]].data_type]
-            if match["operator"] not in names:
-                names.append(match["operator"])
     types: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for data_type, names in of_type.items():
-        types[tuple(names)].append(data_type)
+    for one in CATALOG.entities[DATASET].columns:
+        alike = types[operators_of(one)]
+        if one.data_type not in alike:
+            alike.append(one.data_type)
     rows = [
         (", ".join(f"`{t}`" for t in alike), " ".join(f"`{n}`" for n in names))
         for names, alike in types.items()
     ]
-    return table("type of the column | operators", rows) if rows else []
+    return table("type of the column | operators", rows)
 
 
 def statuses() -> list[str]:

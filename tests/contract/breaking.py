@@ -12,6 +12,7 @@ Node = dict[str, Any]
 METHODS = ("get", "put", "post", "patch", "delete")
 _LEAST = ("minimum", "minLength", "minItems", "minProperties")
 _MOST = ("maximum", "maxLength", "maxItems", "maxProperties")
+_NULL = {"type": "null"}
 _EXACT = ("pattern", "format", "uniqueItems")
 
 
@@ -42,10 +43,11 @@ class _Documents:
             yield f"{place}: takes a token now"
         yield from self._of_parameters(place, old, new)
         yield from self._of_body(f"{place}, body", old.get("requestBody"), new.get("requestBody"))
-        for status, before in old["responses"].items():
+        for status, response in old["responses"].items():
             where = f"{place}, {status}"
-            after = new["responses"].get(status)
-            if after is None:
+            before = _resolved(self.old, response)
+            after = _resolved(self.new, new["responses"].get(status, {}))
+            if status not in new["responses"]:
                 yield f"{where}: is gone"
                 continue
             for name in before.get("headers", {}):
@@ -55,8 +57,11 @@ class _Documents:
 
     def _of_parameters(self, place: str, old: Node, new: Node) -> Iterator[str]:
         before, after = (
-            {(p["in"], p["name"]): p for p in operation.get("parameters", ())}
-            for operation in (old, new)
+            {
+                (p["in"], p["name"]): p
+                for p in (_resolved(document, p) for p in operation.get("parameters", ()))
+            }
+            for document, operation in ((self.old, old), (self.new, new))
         )
         for key, parameter in before.items():
             where = f"{place}, parameter {key[1]}"
@@ -95,10 +100,10 @@ class _Documents:
         if _alternatives(old) != [old] or _alternatives(new) != [new]:
             yield from self._of_alternatives(place, old, new, is_sent=is_sent)
             return
-        if "type" in wide and not _is_type(narrow.get("type"), wide["type"]):
-            yield f"{place}: is {new.get('type')}, was {old.get('type')}"
+        if _kind(wide) and not _is_type(_kind(narrow), _kind(wide)):
+            yield f"{place}: is {_kind(new)}, was {_kind(old)}"
             return
-        if narrow.get("nullable") and "type" in wide and not wide.get("nullable"):
+        if _can_be_null(narrow) and _kind(wide) and not _can_be_null(wide):
             yield f"{place}: {'cannot' if is_sent else 'can'} be null now"
         if is_sent:
             yield from _tightened(place, old, new)
@@ -139,13 +144,16 @@ class _Documents:
 
 
 def _resolved(document: Node, schema: Node) -> Node:
-    """Behind references, and the one part of an `allOf`, which is there for `nullable`."""
-    while "$ref" in schema or "allOf" in schema:
-        if "$ref" in schema:
-            schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-        else:
-            (part,) = schema["allOf"]
-            schema = {k: v for k, v in schema.items() if k != "allOf"} | _resolved(document, part)
+    """A schema, parameter or response behind references; one that may be null as one with types."""
+    while "$ref" in schema:
+        _, _, kind, name = schema["$ref"].split("/")
+        schema = document["components"][kind][name]
+    others = [part for part in schema.get("anyOf", ()) if part != _NULL]
+    if len(others) == 1 and len(schema["anyOf"]) == 2:
+        (part,) = others
+        rest = {name: value for name, value in schema.items() if name != "anyOf"}
+        resolved = _resolved(document, part)
+        return {**rest, **resolved, "type": [resolved.get("type", "object"), "null"]}
     return schema
 
 
@@ -154,7 +162,18 @@ def _alternatives(schema: Node) -> list[Node]:
     return alternatives
 
 
-def _is_type(narrow: str | None, wide: str) -> bool:
+def _kind(schema: Node) -> str | None:
+    """The type beside null."""
+    kind = schema.get("type")
+    return next((one for one in kind if one != "null"), None) if isinstance(kind, list) else kind
+
+
+def _can_be_null(schema: Node) -> bool:
+    kind = schema.get("type")
+    return isinstance(kind, list) and "null" in kind
+
+
+def _is_type(narrow: str | None, wide: str | None) -> bool:
     return narrow == wide or (narrow, wide) == ("integer", "number")
 
 

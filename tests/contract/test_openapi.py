@@ -31,9 +31,9 @@ def document() -> Document:
         "type": "object",
         "required": ["name"],
         "properties": {
-            "name": {"type": "string", "nullable": False},
+            "name": {"type": "string"},
             "size": {"type": "integer"},
-            "maker": {"allOf": [{"$ref": "#/components/schemas/Maker"}], "nullable": True},
+            "maker": {"anyOf": [{"$ref": "#/components/schemas/Maker"}, {"type": "null"}]},
         },
     }
     new_thing = {
@@ -41,7 +41,7 @@ def document() -> Document:
         "required": ["name"],
         "additionalProperties": False,
         "properties": {
-            "name": {"type": "string", "maxLength": 20, "nullable": True},
+            "name": {"type": ["string", "null"], "maxLength": 20},
             "size": {"oneOf": [{"type": "number"}, {"type": "string", "pattern": "^[0-9]+$"}]},
             "kind": {"type": "string", "enum": ["soft", "hard"]},
         },
@@ -153,7 +153,7 @@ BREAKING: dict[str, tuple[Callable[[Document], Any], str]] = {
     ),
     "a field that is taken": (lambda d: fields(d).pop("kind"), f"{POST}, body/kind: is gone"),
     "a null that is taken": (
-        lambda d: fields(d)["name"].pop("nullable"),
+        lambda d: fields(d)["name"].update(type="string"),
         f"{POST}, body/name: cannot be null now",
     ),
     "a shorter text": (
@@ -186,7 +186,7 @@ BREAKING: dict[str, tuple[Callable[[Document], Any], str]] = {
         f"GET {ONE}, 200/size: is number, was integer",
     ),
     "a null that comes": (
-        lambda d: read(d)["properties"]["name"].update(nullable=True),
+        lambda d: read(d)["properties"]["name"].update(type=["string", "null"]),
         f"GET {ONE}, 200/name: can be null now",
     ),
     "a field behind a reference": (
@@ -216,7 +216,7 @@ ADDITIONS: dict[str, Callable[[Document], Any]] = {
     "a field less to send": lambda d: body(d)["schema"]["required"].pop(),
     "another alternative": lambda d: fields(d)["size"]["oneOf"].append({"type": "boolean"}),
     "a field that comes": lambda d: read(d)["properties"].update(colour={"type": "string"}),
-    "no more null": lambda d: read(d)["properties"]["maker"].pop("nullable"),
+    "no more null": lambda d: read(d)["properties"]["maker"]["anyOf"].pop(),
 }
 
 
