@@ -54,6 +54,9 @@ bench: .venv/.bench
 	touch .venv/.runtime .venv/.development
 
 define install
+python=$(BIN)/python
+test -x $$python || python=$(PYTHON)
+$$python -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Assay needs Python 3.11 or later, and this is Python %d.%d: name another one, make PYTHON=python3.11 (after make clean, where .venv is of the older one)." % sys.version_info[:2])'
 test -x $(BIN)/python || $(PYTHON) -m venv .venv
 $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
 $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

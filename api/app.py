@@ -36,6 +36,7 @@ from api.document import Document, document_of
 from api.envelope import Envelope
 from api.errors import documented, problem_of, respond
 from api.exports import Running
+from api.first_admin import make_first_admin
 from api.forms import remove_left_over
 from api.limits import Limits
 from api.metrics import Metrics
@@ -90,12 +91,14 @@ def create_app(
         warm_up()
         remove_left_over()
         await database.connect()
+        first_admin = asyncio.create_task(make_first_admin(database, settings))
         if schedule:
             schedule.start()
         if warm:
             document.prepare()
             _warm_up(builder, catalog)
         yield
+        first_admin.cancel()
         if schedule:
             schedule.shutdown(wait=False)
         await builder.close()

@@ -32,6 +32,15 @@ and not exists (
 )
 """
 _ADD_USER = "insert into auth.users (username, password_hash, role) values (%s, %s, %s)"
+ARE_THERE_USERS = "select exists (select from auth.users) as are_there"
+# Several processes may start at once.
+ADD_FIRST_ADMIN = """
+insert into auth.users (username, password_hash, role)
+select $1, $2, 'admin'
+where not exists (select from auth.users)
+on conflict (username) do nothing
+returning username
+"""
 _SET_PASSWORD_BY_NAME = """
 update auth.users set
     password_hash = %s, token_version = token_version + 1,

@@ -21,6 +21,7 @@ HEADERS = (
     "Toolkit",
 )
 _INSTALL = "RDKit is not installed: `pip install 'assay[chem]'`"
+_UNREADABLE = "RDKit cannot read it."
 _WARNED = 1
 """InChI's return codes: 0 is fine, 1 a warning, more an error (inchi_api.h)."""
 
@@ -55,17 +56,26 @@ def describe(inchis: Sequence[str]) -> list[dict[str, str]]:
 
 
 def _describe(inchi: str) -> dict[str, str]:
+    """RDKit raises, too, where a valence is not one that it knows: of this InChI nothing is said.
+
+    A key would look as if it were of a structure, so it is only given with one.
+    """
     from rdkit.Chem import rdinchi  # noqa: PLC0415 - an optional extra
 
-    molecule, code, message, _ = rdinchi.InchiToMol(inchi, True, True)
-    answer = {"InChI": inchi, "InChIKey": rdinchi.InchiToInchiKey(inchi)}
-    if molecule is None:
-        return answer | {"Parse warnings": message or "RDKit cannot read it."}
-    warnings = [message.strip()] if code == _WARNED and message else []
-    again = rdinchi.MolToInchi(molecule)[0]
-    if again != inchi:
-        warnings.append(f"RDKit writes it as {again or 'nothing'}.")
-    return answer | _properties(molecule) | {"Parse warnings": " ".join(warnings)}
+    answer = {"InChI": inchi}
+    try:
+        molecule, code, message, _ = rdinchi.InchiToMol(inchi, True, True)
+        if molecule is None:
+            return answer | {"Parse warnings": message.strip() or _UNREADABLE}
+        warnings = [message.strip()] if code == _WARNED and message else []
+        again = rdinchi.MolToInchi(molecule)[0]
+        if again != inchi:
+            warnings.append(f"RDKit writes it as {again or 'nothing'}.")
+        answer["InChIKey"] = rdinchi.InchiToInchiKey(inchi)
+        return answer | _properties(molecule) | {"Parse warnings": " ".join(warnings)}
+    except (ValueError, RuntimeError) as error:  # what Boost makes of C++'s exceptions
+        said = str(error).strip().partition("\n")[0]
+        return {"InChI": inchi, "Parse warnings": f"{_UNREADABLE} {said}".strip()}
 
 
 def _properties(molecule: "Mol") -> dict[str, str]:

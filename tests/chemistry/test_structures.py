@@ -44,6 +44,32 @@ def test_what_cannot_be_read_is_a_warning() -> None:
     assert good["Formula"] == "C7H6O2"
 
 
+@pytest.mark.parametrize(
+    ("inchi", "said"),
+    [
+        # two whose carbon has five bonds, three that are no InChI
+        (
+            "InChI=1S/C5H3N4O3/c10-3-1-2(7-4(11)6-1)8-5(12)9-3/h(H3,6,7,8,9,10,11,12)",
+            "RDKit cannot read it. Explicit valence for atom # 3 C, 5, is greater than permitted",
+        ),
+        ("InChI=1S/C6H12/c1-6(2,3,4)5/h1-5H3", None),
+        ("InChI=1S/garbage", "RDKit cannot read it."),
+        ("InChI=1S/C2H6O/c1-2-3/h3H,2H2,1H", None),
+        ("not an InChI", "RDKit cannot read it."),
+        ("", "RDKit cannot read it."),
+    ],
+)
+def test_what_rdkit_does_not_take_costs_nobody_else_his_answer(
+    inchi: str, said: str | None
+) -> None:
+    """It has a warning and nothing else, no key either; its neighbours are answered."""
+    first, bad, last = structures.describe([BENZOIC_ACID, inchi, ACETONE])
+    warning = bad.pop("Parse warnings")
+    assert warning == said or (said is None and warning)
+    assert bad == {"InChI": inchi, "Toolkit": structures.version()}
+    assert (first["Formula"], last["Formula"]) == ("C7H6O2", "C3H6O")
+
+
 def test_another_canonical_form_is_a_warning() -> None:
     """Of butan-2-ol an unknown stereo centre is not written; acetone has none."""
     unknown, wrong = structures.describe(
