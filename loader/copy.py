@@ -211,7 +211,12 @@ def _load_document(
     notes = layout.notes() | document.notes() | copied.notes()
     notes = {name: note for name, note in notes.items() if note}
     connection.execute(LOCK, [CLOCK])
-    recorded = {"load_id": load_id, "row_count": copied.rows, "notes": Jsonb(notes)}
+    recorded = {
+        "load_id": load_id,
+        "row_count": copied.rows,
+        "notes": Jsonb(notes),
+        "absent_columns": sorted(column.name for column in layout.absent),
+    }
     connection.execute(RECORD, request.parameters() | recorded)
     return _result(request, load_id, "loaded", copied.rows, notes)
 

@@ -69,6 +69,11 @@ class Layout:
     def fits(self) -> bool:
         return not self.missing
 
+    @property
+    def absent(self) -> list[SourceColumn]:
+        """Columns that no header names: the rows below say nothing of them."""
+        return [column for column in self.source_table.columns if column not in self.columns]
+
     @cached_property
     def needed(self) -> int:
         """Fields up to the last one that is mandatory."""

@@ -13,10 +13,11 @@ START = "select nextval('raw.load_id') as load_id"
 RECORD = """
 insert into raw.loads (
     load_id, source_table, file_name, sha256, size_bytes, row_count, state, clock, notes,
-    loaded_by, started_at
+    absent_columns, loaded_by, started_at
 ) values (
     %(load_id)s, %(source_table)s, %(file_name)s, %(sha256)s, %(size_bytes)s, %(row_count)s,
-    %(state)s, nextval('journal.clock'), %(notes)s, %(loaded_by)s, %(started_at)s
+    %(state)s, nextval('journal.clock'), %(notes)s, %(absent_columns)s, %(loaded_by)s,
+    %(started_at)s
 )
 """
 RECORD_FAILURE = """
@@ -41,7 +42,8 @@ class LoadResult:
     rows: int
     notes: dict[str, Any]
     """How the file was understood: `delimiter`, `encoding`, `sheet`, `header_row`,
-    `renamed_headers`, `unknown_columns`; what was found in it: `line_ends` (where they are mixed),
-    `blank_rows`, `malformed_rows`, `short_rows`, `long_rows`, `formula_cells`, `date_cells`,
-    `padded_cells`; of an API, `gone_parents`; only what there is to say."""
+    `renamed_headers`, `absent_headers`, `unknown_columns`; what was found in it: `line_ends`
+    (where they are mixed), `blank_rows`, `malformed_rows`, `short_rows`, `long_rows`,
+    `formula_cells`, `date_cells`, `padded_cells`; of an API, `gone_parents`; only what there is
+    to say."""
     seconds: float

@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from psycopg import sql
 from assay import postgres
 from assay.catalog import Catalog, read_catalog
 from assay.database import libpq_environment, upgrade
-from tests.warehouse import DATABASE, Invoke, NewWarehouse, Warehouse, dbt_of
+from tests.warehouse import DATABASE, Invoke, NewWarehouse, Warehouse, dbt_of, warehouses_of
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -96,16 +95,9 @@ def new_warehouse(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> NewWarehouse:
     """Makes the warehouse anew: prepared and empty, or a copy of a database."""
-
-    @contextmanager
-    def make(template: str = prepared) -> Iterator[Warehouse]:
-        url = create_database(template, DATABASE)
-        folder = tmp_path_factory.mktemp("files")
-        warehouse = Warehouse(url, catalog, folder, invoke, create_database)
-        with warehouse.connection:
-            yield warehouse
-
-    return make
+    return warehouses_of(
+        catalog, prepared, invoke, create_database, lambda: tmp_path_factory.mktemp("files")
+    )
 
 
 @pytest.fixture

@@ -142,3 +142,22 @@ class Warehouse:
 
 
 NewWarehouse = Callable[..., AbstractContextManager[Warehouse]]
+
+
+def warehouses_of(
+    catalog: Catalog,
+    prepared: str,
+    invoke: Invoke,
+    create_database: Callable[..., str],
+    new_folder: Callable[[], Path],
+) -> NewWarehouse:
+    """Makes warehouses of a project, of which a database is prepared."""
+
+    @contextmanager
+    def make(template: str = prepared) -> Iterator[Warehouse]:
+        url = create_database(template, DATABASE)
+        warehouse = Warehouse(url, catalog, new_folder(), invoke, create_database)
+        with warehouse.connection:
+            yield warehouse
+
+    return make

@@ -77,6 +77,8 @@ async def _prepare(
         "row_count": rows,
         "state": "loaded",
         "notes": Jsonb(notes),
+        # A record speaks of all its fields: many an API leaves out what is null.
+        "absent_columns": [],
         "loaded_by": loaded_by,
         "started_at": started_at,
     }

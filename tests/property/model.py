@@ -28,11 +28,49 @@ SOURCE = (
 )
 """The columns of a file, in its order."""
 
+ORIGINS = {
+    "feature": "features",
+    "identification_level": "identification_level",
+    "id_inchi": "id_inchi",
+    "cas_number": "cas_number",
+    "method": "method",
+    "sample_value": "sample_data",
+    "sample_status": "sample_data",
+}
+"""The column of a file that each column of a row hangs on."""
+
 Fields = tuple[str, ...]
 """A row of a file."""
 
-File = tuple[Fields, ...]
-"""The rows of a file below its header."""
+
+@dataclass(frozen=True)
+class File:
+    """The headers of a file and the rows below."""
+
+    rows: tuple[Fields, ...] = ()
+    columns: tuple[str, ...] = SOURCE
+    """Some of SOURCE, in its order. What is absent says nothing."""
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        return tuple(column for column in SOURCE if column not in self.columns)
+
+    @property
+    def said(self) -> frozenset[str]:
+        """The columns of a row that the file speaks of."""
+        return frozenset(c for c, origin in ORIGINS.items() if origin in self.columns)
+
+    def without(self, *absent: str) -> "File":
+        """The file as somebody sends it who leaves out some of its columns."""
+        places = [n for n, column in enumerate(self.columns) if column in absent]
+        return File(
+            tuple(
+                tuple(text for n, text in enumerate(fields) if n not in places)
+                for fields in self.rows
+            ),
+            tuple(column for column in self.columns if column not in absent),
+        )
+
 
 Document = Mapping[str, str | int | None]
 """A body of a request."""
@@ -86,9 +124,30 @@ MANDATORY = {
 """The rules of a body that gives null; what has no default may not be left out either."""
 
 
-def rules_broken_by(row: Row, unread: Iterable[str] = ()) -> Rules:
-    """The rules of one row; a column that could not be read breaks that rule and no other."""
-    unread = frozenset(unread)
+RULES: dict[str, tuple[str, ...]] = {
+    "feature_required": ("feature",),
+    "feature_length": ("feature",),
+    "method_required": ("method",),
+    "method_filled": ("method",),
+    "identification_level_type": ("identification_level",),
+    "identification_level_range": ("identification_level",),
+    "inchi_or_cas": ("id_inchi", "cas_number"),
+    "inchi_valid": ("id_inchi",),
+    "cas_number_valid": ("cas_number",),
+    "sample_value_type": ("sample_value",),
+    "measured_has_value": ("sample_status", "sample_value"),
+}
+"""The rules of one row, and the columns that each is about."""
+
+
+def rules_broken_by(
+    row: Row, unread: Iterable[str] = (), said: Iterable[str] = tuple(ORIGINS)
+) -> Rules:
+    """The rules of one row; a column that could not be read breaks that rule and no other.
+
+    Where not all columns are `said` only the rules that are about those can be judged.
+    """
+    unread, said = frozenset(unread), frozenset(said)
     level = row.identification_level
     broken = {
         "feature_required": row.feature is None,
@@ -104,7 +163,9 @@ def rules_broken_by(row: Row, unread: Iterable[str] = ()) -> Rules:
         "measured_has_value": "sample_value" not in unread
         and (row.sample_status == "measured") != (row.sample_value is not None),
     }
-    return frozenset(rule for rule, is_broken in broken.items() if is_broken)
+    return frozenset(
+        rule for rule, is_broken in broken.items() if is_broken and said.issuperset(RULES[rule])
+    )
 
 
 def is_trimmed(text: str) -> bool:
@@ -135,18 +196,29 @@ class Staged:
     number: int
     """As a spreadsheet counts: the header is row 1."""
     row: Row
+    """None where the file says nothing."""
     unread: Rules
+    said: frozenset[str]
     hash: str
-    """Of the text as it came: what a source said is compared by this."""
+    """Of the text as it came, and of what it has no header for."""
 
     @property
     def key(self) -> Key:
         return key_of(self.row.feature)
 
+    @property
+    def meaning(self) -> dict[str, Any]:
+        """What is said of each column; 1 and 1.0 say the same, whatever their digits."""
+        return {
+            column: Decimal(value) if column == "sample_value" and value else value
+            for column in self.said
+            for value in [getattr(self.row, column)]
+        }
 
-def stage(number: int, fields: Fields) -> Staged:
+
+def stage(number: int, fields: Fields, file: File) -> Staged:
     """Clean, cast, default, repair; each repair is listed."""
-    given = dict(zip(SOURCE, map(clean, fields), strict=True))
+    given = dict.fromkeys(SOURCE) | dict(zip(file.columns, map(clean, fields), strict=True))
     level, inchi, cas = (given[c] for c in ("identification_level", "id_inchi", "cas_number"))
     status, value = read_sample(given["sample_data"])
     row = Row(
@@ -161,17 +233,21 @@ def stage(number: int, fields: Fields) -> Staged:
     repairs = tuple(
         f"{column}: {given[column] or 'blank'} -> {repaired}"
         for column in ("identification_level", "id_inchi", "cas_number")
-        if (repaired := getattr(row, column)) is not None and given[column] != str(repaired)
+        if (repaired := getattr(row, column)) is not None
+        and given[column] != str(repaired)
+        and column in file.said
     )
     unread = {
         "identification_level": row.identification_level is None,
         "sample_value": status == "measured" and value is None,
     }
+    nothing: dict[str, Any] = dict.fromkeys(ORIGINS.keys() - file.said)
     return Staged(
         number=number,
-        row=replace(row, repairs=repairs),
+        row=replace(row, repairs=repairs, **nothing),
         unread=frozenset(column for column, is_unread in unread.items() if is_unread),
-        hash=hash_of(fields),
+        said=file.said,
+        hash=hash_of(fields, file),
     )
 
 
@@ -205,14 +281,21 @@ def read_sample(text: str | None) -> tuple[str, str | None]:
     return "measured", to_number(text or "")
 
 
-def hash_of(fields: Fields) -> str:
-    """Decision 0004: `column=length:value` of what is there, in the order of the columns."""
+def hash_of(fields: Fields, file: File) -> str:
+    """Decision 0004: `column=length:value` of what is there, in the order of the columns.
+
+    Where columns are absent it is another: a blank says something, no header says nothing.
+    """
     parts = [
         f"{column}={len(text.encode())}:{text}"
-        for column, text in sorted(zip(SOURCE, fields, strict=True))
+        for column, text in sorted(zip(file.columns, fields, strict=True))
         if text
     ]
-    return md5("\x1f".join(["", *parts]).encode(), usedforsecurity=False).hexdigest()
+    text = md5("\x1f".join(["", *parts]).encode(), usedforsecurity=False).hexdigest()
+    if not file.absent:
+        return text
+    text = f"{UUID(text)} {{{','.join(sorted(file.absent))}}}"
+    return md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
 # ---------- events
@@ -264,7 +347,7 @@ class Load:
     @property
     def rows(self) -> dict[int, Fields]:
         """By row number. A blank line is no row, but it has a number."""
-        return {n: fields for n, fields in enumerate(self.file, start=2) if any(fields)}
+        return {n: fields for n, fields in enumerate(self.file.rows, start=2) if any(fields)}
 
 
 @dataclass(frozen=True)
@@ -292,7 +375,9 @@ class Model:
         self.loads: list[Load] = []
         """In clock order."""
         self._ledger: dict[Key, str] = {}
-        """The hash of the last accepted row of each key: what its source last said."""
+        """The hash of the last accepted row of each key."""
+        self._said: dict[Key, dict[str, Any]] = {}
+        """What its source last said of each column."""
         self._editor = editor
         self._clock = 0
 
@@ -326,35 +411,49 @@ class Model:
     def _take(self, load: Load) -> Account:
         """One load, in the order of DESIGN 4: alone, against what is curated, merge."""
         account = Account()
-        accepted = []
+        accepted: list[tuple[Staged, Row]] = []
         for key, (kept, *copies) in rows_of_keys(judge_alone(load)).items():
             account.duplicates += len(copies)
-            if self._ledger.get(key) == kept.hash:
+            if self._ledger.get(key) == kept.hash or not self._is_news(key, kept):
                 account.unchanged += 1
+                self._ledger[key] = kept.hash
             elif self._was_edited_after(key, load.clock):
                 account.superseded += 1
-                self._ledger[key] = kept.hash
+                self._listen(key, kept)
             # Judged before any is merged: no row of a load makes room for another.
-            elif broken := self._contradicts_curated(key, kept.row):
+            elif broken := self._broken_by(key, row := filled(self.row(key), kept)):
                 load.verdicts |= {read.number: broken for read in (kept, *copies)}
                 account.duplicates -= len(copies)
             else:
-                accepted.append(kept)
+                accepted.append((kept, row))
 
-        for read in accepted:
-            current, row = self.row(read.key), read.row
+        for read, row in accepted:
+            current = self.row(read.key)
             if current is None:
                 account.new += 1
             else:
                 account.changed += 1
-                row = with_links_of(current, row)
-            self._ledger[read.key] = read.hash
+            self._listen(read.key, read)
             by = f"load {load.load_id} row {read.number}"
             event = Event(load.clock, current, row, by, load.load_id)
             self.events[read.key].append(event)
 
         account.rejected = len(load.verdicts)
         return account
+
+    def _is_news(self, key: Key, read: Staged) -> bool:
+        """Whether a row says of any column what its source did not say of it last."""
+        said = self._said.get(key, {})
+        return any(said.get(c, self) != value for c, value in read.meaning.items())
+
+    def _listen(self, key: Key, read: Staged) -> None:
+        """Remember what a source said: of other columns it said what it said before."""
+        self._ledger[key] = read.hash
+        self._said[key] = self._said.get(key, {}) | read.meaning
+
+    def _broken_by(self, key: Key, row: Row) -> Rules:
+        """All that is wrong with a row, once what its file says nothing of is filled in."""
+        return rules_broken_by(row) | self._contradicts_curated(key, row)
 
     def _was_edited_after(self, key: Key, clock: int) -> bool:
         return any(
@@ -441,6 +540,7 @@ class Model:
                 continue
             self._write(key, before, user)
             del self._ledger[key]
+            del self._said[key]
         return True
 
     def _tick(self) -> int:
@@ -455,11 +555,11 @@ def judge_alone(load: Load) -> list[Staged]:
     """The rows that break no rule of one row or between rows of the load; the others' verdicts."""
     staged = []
     for number, fields in load.rows.items():
-        if len(fields) != len(SOURCE):
+        if len(fields) != len(load.file.columns):
             load.verdicts[number] = frozenset({"field_count"})
             continue
-        read = stage(number, fields)
-        if broken := rules_broken_by(read.row, read.unread):
+        read = stage(number, fields, load.file)
+        if broken := rules_broken_by(read.row, read.unread, read.said):
             load.verdicts[number] = broken
         else:
             staged.append(read)
@@ -486,7 +586,7 @@ def contradictions_among(staged: Sequence[Staged]) -> dict[int, Rules]:
                 blame(group, rule)
     # Said only where no other rule says more exactly what is wrong.
     for group in of_features:
-        if len({replace(read.row, repairs=()) for read in group}) > 1:
+        if any(read.meaning != group[0].meaning for read in group):
             blame([read for read in group if read.number not in found], "one_row_per_feature")
     return dict(found)
 
@@ -513,9 +613,23 @@ def differ(values: Iterable[str | None]) -> bool:
     return len({value for value in values if value is not None}) > 1
 
 
-def with_links_of(current: Row, row: Row) -> Row:
-    """A null in a later load does not erase what hangs on the feature."""
-    known = {c: getattr(current, c) for c in LINKED if getattr(row, c) is None}
+def filled(current: Row | None, read: Staged) -> Row:
+    """The whole row: what its file says nothing of stays as it is, or takes its default.
+
+    A null in a later load does not erase what hangs on the feature.
+    """
+    row, absent = read.row, set(ORIGINS) - read.said
+    if current is None:
+        defaults = {
+            "identification_level": 3,
+            "sample_status": "not_available" if row.sample_value is None else "measured",
+        }
+        taken: dict[str, Any] = {c: v for c, v in defaults.items() if c in absent}
+        # In the order of the contract.
+        notes = tuple(f"{column}: blank -> {value}" for column, value in taken.items())
+        return replace(row, **taken, repairs=(*row.repairs, *notes))
+    kept = absent | {column for column in LINKED if getattr(row, column) is None}
+    known: dict[str, Any] = {column: getattr(current, column) for column in kept}
     return replace(row, **known)
 
 

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 
 from loader.copy import load_file
 from loader.loads import LoadResult
-from tests.property.model import Account, Document, File, Key, Row, Rules
+from tests.property.model import SOURCE, Account, Document, File, Key, Row, Rules
 from tests.warehouse import HEADER, Warehouse
 
 METABOLITES = "/api/v1/metabolites"
@@ -86,8 +86,10 @@ class System:
 
     def load(self, name: str, file: File) -> LoadResult:
         path = self.warehouse.folder / name
+        headers = [HEADER[SOURCE.index(column)] for column in file.columns]
         with path.open("w", encoding="utf-8", newline="") as text:
-            csv.writer(text).writerows([HEADER, *file])
+            # The one mandatory column comes last: so a row with too few fields lacks that one.
+            csv.writer(text).writerows((*row[1:], row[0]) for row in (headers, *file.rows))
         source_table = self.warehouse.catalog.source_tables["laboratory.metabolites"]
         return load_file(self.warehouse.url, source_table, path, loaded_by="test")
 

@@ -39,7 +39,7 @@ def test_an_unload_takes_a_row_back(model: Model) -> None:
     assert (value(model), model.row(B)) == ("1", None)
     assert model.events[A][-1].by == "keeper"
     assert model.earlier("2.csv", model.loads[1].file) is None
-    assert built(model, 3, *model.loads[1].file) == Account(new=1, changed=1)
+    assert built(model, 3, *model.loads[1].file.rows) == Account(new=1, changed=1)
 
 
 def test_an_unload_leaves_what_is_newer(model: Model) -> None:
@@ -72,7 +72,7 @@ def test_an_unload_leaves_a_row_whose_name_was_taken_since(model: Model) -> None
 
 def test_a_load_that_no_build_took_is_never_taken(model: Model) -> None:
     """And there is nothing to unload twice."""
-    model.load(1, "1.csv", (row("a"),))
+    model.load(1, "1.csv", File((row("a"),)))
     assert model.unload(model.loads[0], "keeper")
     assert not model.unload(model.loads[0], "keeper")
     model.build()
@@ -82,7 +82,7 @@ def test_a_load_that_no_build_took_is_never_taken(model: Model) -> None:
 def test_an_unload_is_an_edit(model: Model) -> None:
     """A row that was waiting since before it is superseded."""
     built(model, 1, row("a"))
-    model.load(2, "2.csv", (row("a", value="2"),))
+    model.load(2, "2.csv", File((row("a", value="2"),)))
     model.unload(model.loads[0], "keeper")
     model.build()
     assert model.loads[1].account == Account(superseded=1)
@@ -116,3 +116,50 @@ def test_a_key_outlives_its_feature(model: Model) -> None:
     assert model.loads[-1].verdicts[2] == {"one_row_per_feature", "one_feature_per_inchi"}
     assert built(model, 3, row("a", value="2")) == Account(changed=1)
     assert model.table == {A: Row("a", 1, METHANE, None, "GC", "2", "measured")}
+
+
+def test_the_same_in_other_words_is_no_news(model: Model) -> None:
+    """The edit holds, and the new words are what is compared next."""
+    built(model, 1, row("a", value="5.5"))
+    model.change(A, {"sample_value": "7"})
+    assert built(model, 2, row("a", value="5.50")) == Account(unchanged=1)
+    assert built(model, 3, row("a", value="55e-1")) == Account(unchanged=1)
+    assert value(model) == "7"
+    assert built(model, 4, row("a", value="5.4")) == Account(changed=1)
+    assert built(model, 5, row("a", value="5.4"), row("a", value="5.40")) == Account(
+        unchanged=1, duplicates=1
+    )
+
+
+def test_a_header_that_is_absent_says_nothing(model: Model) -> None:
+    """What is curated stays, a blank under a header is a blank, a new row takes the defaults."""
+    built(model, 1, ("a", "1", METHANE, "74-82-8", "GC", "1"))
+    file = File((row("a", value="2"), row("b", ETHANE))).without("identification_level")
+    model.load(2, "2.csv", file)
+    model.build()
+    assert model.loads[-1].account == Account(new=1, changed=1)
+    assert model.row(A) == Row("a", 1, METHANE, "74-82-8", "GC", "2", "measured")
+    note = ("identification_level: blank -> 3",)
+    assert model.row(B) == Row("b", 3, ETHANE, None, "GC", "1", "measured", note)
+    built(model, 3, ("a", "", METHANE, "", "GC", "2"))
+    assert model.row(A) == Row("a", 3, METHANE, "74-82-8", "GC", "2", "measured", note)
+
+
+def test_what_was_not_said_is_no_news_but_what_was_said_before_is_remembered(model: Model) -> None:
+    built(model, 1, row("a"))
+    model.change(A, {"identification_level": 2})
+    model.load(2, "2.csv", File((row("a"),)).without("identification_level", "cas_number"))
+    model.build()
+    assert model.loads[-1].account == Account(unchanged=1)
+    assert built(model, 3, row("a")) == Account(unchanged=1)
+    assert built(model, 4, ("a", "3", METHANE, "", "GC", "1")) == Account(changed=1)
+
+
+def test_a_row_is_judged_with_what_is_filled_in(model: Model) -> None:
+    """A rule over a column that is not said holds of the whole row, or the row is rejected."""
+    built(model, 1, row("a"))
+    partial = File((row("a", value="2"), row("b"))).without("id_inchi")
+    model.load(2, "2.csv", partial)
+    model.build()
+    assert model.loads[-1].account == Account(changed=1, rejected=1)
+    assert model.loads[-1].verdicts == {3: {"inchi_or_cas"}}

@@ -140,6 +140,43 @@
     {{ return(rules) }}
 {%- endmacro %}
 
+{#- {column: SQL over `raw.loads`, true where a load had no header that the column hangs on}:
+    its rows say nothing of the column then. A column hangs on what its `from` names, else
+    on the source's columns that name it or are called like it. One that hangs on
+    a mandatory header, or on none that is known, is not among these: each row says it. -#}
+{% macro silences_of(contract) -%}
+    {%- set silences = {} -%}
+    {%- for table in source_tables_of(contract) -%}
+        {%- set columns = source_node(table).columns -%}
+        {%- for name in content_columns(contract) if name not in key_of(contract) -%}
+            {%- set named = contract.columns[name].config.meta.get('from') -%}
+            {%- set origins = [] -%}
+            {%- for column in columns.values() -%}
+                {%- do origins.append(column) if (
+                    column.name in named if named is not none
+                    else (column.config.meta.column or column.name) == name
+                ) -%}
+            {%- endfor -%}
+            {%- if origins and not origins | selectattr('config.meta.mandatory') | list -%}
+                {%- do silences.setdefault(name, []).append(
+                    "loads.source_table = '" ~ table ~ "' and loads.absent_columns @> array['"
+                    ~ origins | map(attribute='name') | join("', '") ~ "']"
+                ) -%}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- for name, conditions in silences.items() -%}
+        {%- do silences.update({name: '(' ~ conditions | join(' or ') ~ ')'}) -%}
+    {%- endfor -%}
+    {{ return(silences) }}
+{%- endmacro %}
+
+{#- The columns that a rule speaks of: those that it names, and those in its text. -#}
+{% macro columns_of_rule(contract, rule) -%}
+    {%- set words = modules.re.findall('\\w+', (rule.expression or '') ~ ' ' ~ (rule.where or '')) -%}
+    {{ return((rule.columns + (content_columns(contract) | select('in', words) | list)) | unique | list) }}
+{%- endmacro %}
+
 {#- {column: contract that it refers to}, by foreign keys of one column to a model's key.
     dbt puts the name of the table in the place of `ref('<model>')` when it runs the model. -#}
 {% macro references_of(contract) -%}

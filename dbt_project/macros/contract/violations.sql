@@ -3,8 +3,9 @@
 
 {#- The names of the row rules that a staged row breaks, as text[]. A rule is
     not judged where a column that it needs could not be read: one mistake, one
-    reason. A malformed row has the wrong number of fields and nothing else. -#}
-{% macro violations(contract) -%}
+    reason. A malformed row has the wrong number of fields and nothing else. Rules
+    about columns that are `unsaid` wait until these are filled in. -#}
+{% macro violations(contract, unsaid=[]) -%}
     {%- set rules = contract_rules(contract) | selectattr('severity', 'equalto', 'error') -%}
     case
         when _malformed is not null then array['field_count']
@@ -12,7 +13,8 @@
             null
             {%- for rule in rules
                 if rule.kind in ('cast', 'check', 'not_null')
-                and not rule.columns | reject('in', content_columns(contract)) | list %}
+                and not rule.columns | reject('in', content_columns(contract)) | list
+                and not columns_of_rule(contract, rule) | select('in', unsaid) | list %}
             {%- set columns = "array['" ~ rule.columns | join("', '") ~ "']" %},
             case
                 {%- if rule.kind == 'cast' %}

@@ -98,7 +98,7 @@
     {%- do wait_for_writers(relation) -%}
     {%- set snapshot = query('select pg_current_snapshot()::text')[0][0] -%}
     {%- set account = judge(contract, relation, load) -%}
-    {%- do judge_against_curated(contract, relation) -%}
+    {%- do judge_against_curated(contract, relation, load) -%}
     {%- do write_new(contract, relation, load, account) -%}
     {%- do lock_curated(relation) -%}
     {%- do merge(contract, relation, load, account, snapshot) -%}
@@ -228,9 +228,15 @@
     {{ return(found | unique | list) }}
 {%- endmacro %}
 
-{#- The raw table of a source table's name. -#}
-{% macro source_of(source_table) -%}
+{#- A source table by its name. -#}
+{% macro source_node(source_table) -%}
     {%- for source in graph.sources.values() if source.source_name ~ '.' ~ source.name == source_table -%}
-        {{ return(source.schema ~ '.' ~ source.identifier) }}
+        {{ return(source) }}
     {%- endfor -%}
+{%- endmacro %}
+
+{#- Its raw table. -#}
+{% macro source_of(source_table) -%}
+    {%- set source = source_node(source_table) -%}
+    {{ return(source.schema ~ '.' ~ source.identifier) }}
 {%- endmacro %}

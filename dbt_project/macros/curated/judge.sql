@@ -10,6 +10,7 @@
     {%- set key = key_of(contract)[0] -%}
     {%- set account = {'rejected': 0} -%}
     {%- set proposes = '_proposals' in columns_of(rows_of(contract)) -%}
+    {%- do hear(contract, load) -%}
 
     {%- do help_to_find(contract, load) -%}
 
@@ -18,9 +19,11 @@
     {%- do execute_sql("
         create unlogged table " ~ staged ~ " as
         select
-            model." ~ content_columns(contract) | join(', model.') ~ ",
-            model._row_number, model._malformed, model._problems, model._hash,
-            " ~ ('model._proposals, ' if proposes) ~ "ledger.hash as _last_hash, ledger.load_id as _last_load_id,
+            " ~ said_columns(contract, load.silences) ~ ",
+            model._row_number, model._malformed, model._problems,
+            " ~ hash_of_said('model._hash', load.absent) ~ " as _hash,
+            " ~ ('model._proposals, ' if proposes) ~ "ledger.hash as _last_hash,
+            ledger.load_id as _last_load_id, ledger.row_number as _last_row_number,
             curated." ~ key ~ " is null as _is_new, false as _is_filled
         from " ~ rows_of(contract) ~ " as model
         left join " ~ ledger_of(contract) ~ " as ledger
@@ -55,7 +58,7 @@
         create temporary table copies (row_number bigint, kept bigint) on commit drop
     ") -%}
 
-    {%- do judge_rows(contract, staged, 'verdicts') -%}
+    {%- do judge_rows(contract, staged, 'verdicts', unsaid=load.silences) -%}
     {%- do account.update({'rejected': account.rejected + drop_rejected(staged)}) -%}
     {%- do execute_sql('analyze ' ~ staged) -%}
 
@@ -84,12 +87,112 @@
         ~ " where copies.row_number = staged._row_number and copies.row_number <> copies.kept"
     )}) -%}
 
-    {%- do account.update(notes_of(contract, relation, staged)) -%}
+    {%- do account.update(notes_of(contract, relation, staged, load.silences)) -%}
 
     {%- do account.update({'unchanged': execute_sql(
         "delete from " ~ staged ~ " where _hash = _last_hash"
     )}) -%}
+    {%- do account.update({'unchanged': account.unchanged + drop_repetitions(contract, staged, load)}) -%}
     {{ return(account) }}
+{%- endmacro %}
+
+{#- What a load had no headers for: `absent` of the source's columns, as an array; `silences` as
+    `silences_of` has it, of this load only. -#}
+{% macro hear(contract, load) -%}
+    {%- set heard = query("
+        select absent_columns::text, array_to_string(" ~ unsaid_sql(contract) ~ ", ' ')
+        from raw.loads where load_id = " ~ load.load_id
+    )[0] -%}
+    {%- set silences = {} -%}
+    {%- for name in heard[1].split() -%}
+        {%- do silences.update({name: 'true'}) -%}
+    {%- endfor -%}
+    {%- do load.update({'absent': "'" ~ heard[0] ~ "'::text[]", 'silences': silences}) -%}
+{%- endmacro %}
+
+{#- Rows that say in other words what their source said last, as today's staging reads both.
+    The ledger remembers the words; how many there are. -#}
+{% macro drop_repetitions(contract, staged, load) -%}
+    {%- set key = key_of(contract)[0] -%}
+    {%- set silences = silences_of(contract) -%}
+    {%- set telling = telling_columns(contract) | reject('in', load.silences) | list -%}
+    {%- do execute_sql('drop table if exists places, spoken') -%}
+    {%- do execute_sql("
+        create temporary table places on commit drop as
+        select " ~ key ~ " as key, _last_load_id as load_id, _last_row_number as row_number
+        from " ~ staged ~ " where _last_load_id is not null
+    ") -%}
+    {%- do add_earlier_places(contract, load) if silences -%}
+    {%- do execute_sql('analyze places') -%}
+    {%- do execute_sql("
+        create temporary table spoken on commit drop as
+        select
+            places.key as _key, accounts.clock as _clock, " ~ unsaid_sql(contract) ~ " as _unsaid,
+            " ~ said_columns(contract, silences) ~ "
+        from places
+        inner join raw.loads on loads.load_id = places.load_id
+        inner join journal.accounts
+            on accounts.load_id = places.load_id and accounts.entity = '" ~ contract.name ~ "'
+        " ~ join_rows_at(contract, 'places')
+    ) -%}
+    {#- what was never said before is news, whatever it is -#}
+    {%- set words, heard = ['_key'], [] -%}
+    {%- for name in telling -%}
+        {%- if name in silences -%}
+            {%- do words.append(last_said(contract, name, 'past') ~ ' as ' ~ name) -%}
+            {%- do words.append("count(*) filter (where not '" ~ name ~ "' = any(_unsaid)) over past > 0"
+                ~ ' as _heard_' ~ name) -%}
+            {%- do heard.append(' and last._heard_' ~ name) -%}
+        {%- else -%}
+            {%- do words.append(name) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- set last = 'spoken' if not silences else '(
+        select distinct on (_key) ' ~ words | join(', ') ~ '
+        from spoken
+        window past as (partition by _key order by _clock)
+        order by _key, _clock desc
+    )' -%}
+    {{ return(execute_sql("
+        with same as (
+            delete from " ~ staged ~ " as staged using " ~ last ~ " as last
+            where
+                staged." ~ key ~ " = last._key
+                and (staged." ~ telling | join(', staged.') ~ ")
+                is not distinct from (last." ~ telling | join(', last.') ~ ")
+                " ~ heard | join ~ "
+            returning staged." ~ key ~ " as key, staged._hash
+        )
+        update " ~ ledger_of(contract) ~ " as ledger set hash = same._hash
+        from same
+        where ledger.key = same.key and ledger.is_last
+    ")) }}
+{%- endmacro %}
+
+{#- Where the last row of a key lacked columns, what the source said of these stands in earlier
+    ones, back to the edit with which it was forgotten. -#}
+{% macro add_earlier_places(contract, load) -%}
+    {%- do execute_sql("
+        insert into places
+        select ledger.key, ledger.load_id, ledger.row_number
+        from places
+        inner join raw.loads on loads.load_id = places.load_id and loads.absent_columns <> '{}'
+        inner join " ~ ledger_of(contract) ~ " as ledger
+            on ledger.key = places.key and ledger.load_id <> places.load_id
+        inner join journal.accounts
+            on accounts.load_id = ledger.load_id and accounts.entity = '" ~ contract.name ~ "'
+        where
+            not exists (
+                select from journal.edits
+                where
+                    edits.entity = '" ~ contract.name ~ "'
+                    and edits.key = ledger.key::text
+                    and edits.resets_ledger
+                    and edits.clock > accounts.clock
+                    " ~ (" and edits.clock <= " ~ load.taken_at ~ " and edits.cause is distinct from 'rejudge'"
+                        if contract.is_rehearsed) ~ "
+            )
+    ") -%}
 {%- endmacro %}
 
 {#- PostgreSQL finds the rows of a load by a summary of the raw table, which it makes
@@ -119,9 +222,9 @@
 
     These are doubts, not verdicts: an edit may still come before the lock does,
     and change what a row was judged by. `merge` settles them. -#}
-{% macro judge_against_curated(contract, relation) -%}
+{% macro judge_against_curated(contract, relation, load) -%}
     {%- set staged = staged_of(contract) -%}
-    {%- set filled = fill(contract, relation, staged) -%}
+    {%- set filled = fill(contract, relation, staged, load.silences) -%}
     {%- do doubt(contract, relation, staged) -%}
     {%- if filled -%}
         {#- What was filled in was not judged together with the row yet; but a row that
@@ -197,22 +300,35 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{#- A null in a later load does not erase what depends on the row's key or another
-    determinant: the row says what curated says. How many rows that concerns. -#}
-{% macro fill(contract, relation, staged) -%}
+{#- The rest of the row where a load does not say it: what it had no header for stays as it is
+    curated, or takes the contract's default in a new row; a null does not erase what
+    depends on the row's key or another determinant. How many rows that concerns. -#}
+{% macro fill(contract, relation, staged, silences={}) -%}
     {%- set key = key_of(contract)[0] -%}
     {%- set dependent = dependent_columns(contract) -%}
-    {%- set assignments, gaps = [], [] -%}
+    {%- set assignments, gaps, news = [], [], ['_is_filled = true'] -%}
     {%- for column in dependent -%}
         {%- do assignments.append(column ~ ' = coalesce(staged.' ~ column ~ ', curated.' ~ column ~ ')') -%}
         {%- do gaps.append('(staged.' ~ column ~ ' is null and curated.' ~ column ~ ' is not null)') -%}
     {%- endfor -%}
-    {{ return(execute_sql("
+    {%- for column in silences if column not in dependent -%}
+        {%- do assignments.append(column ~ ' = curated.' ~ column) -%}
+        {%- do gaps.append('true') -%}
+    {%- endfor -%}
+    {%- set unsaid = "array['" ~ silences.keys() | join("', '") ~ "']" -%}
+    {%- for column, default in defaults_of_new(contract, silences, unsaid).items() -%}
+        {%- do news.append(column ~ ' = ' ~ default) -%}
+    {%- endfor -%}
+    {%- set filled = execute_sql("
         update " ~ staged ~ " as staged
         set " ~ assignments | join(', ') ~ ", _is_filled = true
         from " ~ relation ~ " as curated
         where curated." ~ key ~ " = staged." ~ key ~ " and (" ~ gaps | join(' or ') ~ ")
-    ") if dependent else 0) }}
+    ") if assignments else 0 -%}
+    {%- set completed = execute_sql(
+        'update ' ~ staged ~ ' set ' ~ news | join(', ') ~ ' where _is_new'
+    ) if silences else 0 -%}
+    {{ return(filled + completed) }}
 {%- endmacro %}
 
 {#- `holders`: of which keys the curated rows are looked at. -#}
@@ -254,13 +370,13 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{#- Rules of one row. -#}
-{% macro judge_rows(contract, staged, into, condition='') -%}
+{#- Rules of one row; without those that speak of what is unsaid. -#}
+{% macro judge_rows(contract, staged, into, condition='', unsaid=[]) -%}
     {%- do execute_sql("
         insert into " ~ into ~ "
         select _row_number, rules
         from (
-            select _row_number, " ~ violations(contract) ~ " as rules from " ~ staged ~ " " ~ condition ~ "
+            select _row_number, " ~ violations(contract, unsaid) ~ " as rules from " ~ staged ~ " " ~ condition ~ "
         ) as judged
         where rules <> '{}'
     ") -%}
@@ -316,8 +432,7 @@
     beside a dependency on the same columns, and the key. -#}
 {% macro judge_groups(contract, staged, into) -%}
     {%- set key = key_of(contract)[0] -%}
-    {%- set content = content_columns(contract) | reject('equalto', 'repairs') | list -%}
-    {%- set whole_row = "row(" ~ content | join(', ') ~ ")::text" -%}
+    {%- set whole_row = 'row(' ~ telling_columns(contract) | join(', ') ~ ')' -%}
 
     {#- rules by the columns that they group by: each set is counted once -#}
     {%- set groups = {} -%}
@@ -325,16 +440,16 @@
     {%- for rule in rules if rule.kind == 'dependency' -%}
         {%- set group = groups.setdefault(rule.determinant, {'exact': [], 'general': none}) -%}
         {%- for column in rule.dependent -%}
-            {%- do group.exact.append([rule.name, column ~ '::text']) -%}
+            {%- do group.exact.append([rule.name, 'row(' ~ column ~ ')', column ~ ' is not null']) -%}
         {%- endfor -%}
     {%- endfor -%}
     {%- for rule in rules if rule.kind == 'unique' and not rule.where -%}
         {%- set columns = rule.columns | join(', ') -%}
         {%- if columns in groups or rule.columns == [key] -%}
-            {%- do groups.setdefault(columns, {'exact': []}).update({'general': [rule.name, whole_row]}) -%}
+            {%- do groups.setdefault(columns, {'exact': []}).update({'general': [rule.name, whole_row, 'true']}) -%}
         {%- else -%}
             {%- do groups.update(
-                {columns: {'exact': [[rule.name, key ~ '::text']], 'general': none}}
+                {columns: {'exact': [[rule.name, 'row(' ~ key ~ ')', 'true']], 'general': none}}
             ) -%}
         {%- endif -%}
     {%- endfor -%}
@@ -356,7 +471,7 @@
     {%- for rule in rules if rule.kind == 'unique' and rule.where -%}
         {%- do execute_sql(contradictions(
             '(select * from ' ~ staged ~ ' as staged where ' ~ rule.where ~ ')',
-            rule.columns | join(', '), [[rule.name, key ~ '::text']], into, key
+            rule.columns | join(', '), [[rule.name, 'row(' ~ key ~ ')', 'true']], into, key
         )) -%}
     {%- endfor -%}
 {%- endmacro %}
@@ -370,8 +485,8 @@
     having count(*) > 1
 {%- endmacro %}
 
-{#- Judges the groups of equal `columns` by `rules`, each [name, expression that must
-    not differ]. -#}
+{#- Judges the groups of equal `columns` by `rules`, each [name, record that must not
+    differ, condition on which it counts]. Records compare as their values do: 1 is 1.0. -#}
 {% macro contradictions(staged, columns, rules, into, key, only_unjudged=false) -%}
     insert into {{ into }} (row_number, rules)
     select staged._row_number, contradictory.rules
@@ -381,8 +496,13 @@
             {{ columns }},
             array_remove(array[
                 null
-                {%- for rule, differing in rules %},
-                case when min({{ differing }}) <> max({{ differing }}) then '{{ rule }}' end
+                {%- for rule, differing, counts in rules %},
+                case
+                    when
+                        min({{ differing }}) filter (where {{ counts }})
+                        <> max({{ differing }}) filter (where {{ counts }})
+                        then '{{ rule }}'
+                end
                 {%- endfor %}
             ], null) as rules
         from {{ staged }} as staged
@@ -401,10 +521,13 @@
 
 {#- What the load report says beside the account: how many rows each column was
     repaired in, and each warning given. -#}
-{% macro notes_of(contract, relation, staged) -%}
+{% macro notes_of(contract, relation, staged, unsaid=[]) -%}
     {#- those over several tables are for the dbt tests -#}
-    {%- set warnings = contract_rules(contract) | selectattr('severity', 'equalto', 'warn')
-        | rejectattr('kind', 'equalto', 'query') | list -%}
+    {%- set warnings = [] -%}
+    {%- for rule in contract_rules(contract) if rule.severity == 'warn' and rule.kind != 'query' -%}
+        {%- do warnings.append(rule)
+            if not columns_of_rule(contract, rule) | select('in', unsaid) | list -%}
+    {%- endfor -%}
     {%- set warned = query("
         select jsonb_strip_nulls(jsonb_build_object("
             ~ warnings_counted(contract, warnings, relation, staged) ~ "))::text

@@ -87,7 +87,8 @@
 
     {%- do record(contract, load, account) if not contract.is_rehearsed -%}
     {%- do execute_sql(
-        'drop table ' ~ staged ~ ', verdicts, doubts, doubted, repeated_keys, copies, proposed'
+        'drop table ' ~ staged
+        ~ ', verdicts, doubts, doubted, repeated_keys, copies, proposed, places, spoken'
     ) -%}
 {%- endmacro %}
 

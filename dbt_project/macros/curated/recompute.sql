@@ -75,7 +75,7 @@
     history. -#}
 {% macro compute_state(contract, ledger, state) -%}
     {%- do refuse_other_types(contract, rows_of(contract)) -%}
-    {%- do execute_sql('create unlogged table ' ~ ledger ~ ' as ' ~ ledger_sql(contract)) -%}
+    {%- do compute_ledger(contract, ledger) -%}
     {%- do execute_sql('analyze ' ~ ledger) -%}
     {%- do execute_sql(
         'create unlogged table ' ~ state ~ ' as ' ~ versions_sql(contract, ledger) ~ "
