@@ -490,7 +490,7 @@ def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:
 
     The macro `contract_rules` names the implied ones alike.
     """
-    rules = [_rule(rule) for rule in node["config"]["meta"].get("rules", ())]
+    rules = [_rule(rule, node) for rule in node["config"]["meta"].get("rules", ())]
     # A uniqueness of some rows is another than that of all.
     known = {
         (rule.kind, rule.columns)
@@ -575,12 +575,17 @@ def _is_mandatory(column: dict[str, Any], node: dict[str, Any]) -> bool:
     )
 
 
-def _rule(rule: dict[str, Any]) -> Rule:
+def _rule(rule: dict[str, Any], node: dict[str, Any]) -> Rule:
     kind: RuleKind
+    message = _sentence(rule["message"])
     if rule.get("severity") == "warn" and "where" in rule:
         raise CatalogError(f"{rule['name']}: a warning that something is unique has no `where`.")
     if "determinant" in rule:
-        kind, columns = "dependency", (rule["determinant"], *rule["dependent"])
+        determinant = _listed(rule["determinant"])
+        kind, columns = "dependency", (*determinant, *rule["dependent"])
+        if not _is_unique(determinant, node) and "PATCH" not in message:
+            titles = " and ".join(_title(node["columns"][name]) for name in determinant)
+            message += f" To change it, PATCH all rows of one {titles} in one request."
     elif "unique" in rule:
         kind, columns = "unique", tuple(rule["unique"])
     elif "reference" in rule:
@@ -597,9 +602,21 @@ def _rule(rule: dict[str, Any]) -> Rule:
         name=rule["name"],
         kind=kind,
         columns=columns,
-        message=_sentence(rule["message"]),
+        message=message,
         severity=rule.get("severity", "error"),
         expression=rule.get("expression"),
+    )
+
+
+def _listed(names: str | list[str]) -> list[str]:
+    return [names] if isinstance(names, str) else names
+
+
+def _is_unique(columns: list[str], node: dict[str, Any]) -> bool:
+    """Whether one row at most has these values."""
+    return any(
+        c["type"] in ("primary_key", "unique") and set(c["columns"]) == set(columns)
+        for c in node["constraints"]
     )
 
 

@@ -56,24 +56,19 @@
 {%- endmacro %}
 
 {#- The constraint that holds a rule, or nothing. A functional dependency is held
-    by the uniqueness of its determinant. -#}
+    by the uniqueness of its determinant, if it is unique. -#}
 {% macro constraint_of(contract, rule) -%}
     {%- set constraints = contract_constraints(contract) -%}
     {%- for constraint in constraints -%}
         {%- if constraint.rule.name == rule.name
             or (
                 rule.kind == 'dependency' and constraint.rule.kind == 'unique'
-                and constraint.rule.columns == [rule.determinant]
+                and not constraint.rule.where
+                and constraint.rule.columns | sort == rule.determinant | sort
             ) -%}
             {{ return(constraint) }}
         {%- endif -%}
     {%- endfor -%}
-    {%- if rule.kind == 'dependency' -%}
-        {{ exceptions.raise_compiler_error(
-            contract.name ~ ": the rule " ~ rule.name ~ " needs a unique constraint on "
-            ~ rule.determinant ~ ", or nothing in the table would enforce it."
-        ) }}
-    {%- endif -%}
     {{ return(none) }}
 {%- endmacro %}
 
@@ -222,13 +217,35 @@
 
 {#- Whoever deletes a row looks for those that refer to it: each such column leads an index. -#}
 {% macro add_missing_indexes(contract, relation) -%}
-    {%- for column in references_of(contract) if not query("
+    {%- for column in references_of(contract) -%}
+        {%- do add_missing_index(relation, [column]) -%}
+    {%- endfor -%}
+    {%- do add_indexes_of_links(contract, relation) -%}
+{%- endmacro %}
+
+{#- Whoever writes a row with a determinant looks for another value of what depends on it. -#}
+{% macro add_indexes_of_links(contract, relation) -%}
+    {%- for rule in links_of(contract) -%}
+        {%- for column in rule.dependent -%}
+            {%- do add_missing_index(relation, rule.determinant + [column]) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#- An index that begins with these columns, unless there is one. -#}
+{% macro add_missing_index(relation, columns) -%}
+    {%- do execute_sql('create index on ' ~ relation ~ ' (' ~ columns | join(', ') ~ ')') if not query("
         select exists (
             select from pg_catalog.pg_index
-            inner join pg_catalog.pg_attribute on attrelid = indrelid and attnum = indkey[0]
-            where indrelid = '" ~ relation ~ "'::regclass and attname = '" ~ column ~ "'
+            where
+                indrelid = '" ~ relation ~ "'::regclass
+                and indpred is null
+                and (
+                    select array_agg(attname::text order by place)
+                    from unnest(indkey::smallint[]) with ordinality as named (number, place)
+                    inner join pg_catalog.pg_attribute on attrelid = indrelid and attnum = number
+                    where place <= " ~ columns | length ~ "
+                ) = array['" ~ columns | join("', '") ~ "']
         )
     ")[0][0] -%}
-        {%- do execute_sql('create index on ' ~ relation ~ ' (' ~ column ~ ')') -%}
-    {%- endfor -%}
 {%- endmacro %}

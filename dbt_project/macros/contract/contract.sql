@@ -27,7 +27,7 @@
 {%- endmacro %}
 
 {#- All rules of a contract, each {name, kind, severity, columns, expression,
-    where, determinant, dependent, query, over}. Kinds: check, not_null, unique,
+    where, determinant (columns), dependent, query, over}. Kinds: check, not_null, unique,
     dependency, reference, query, cast, fields, computed (what the key is computed from). A constraint that `config.meta.rules`
     does not name gets a name made from its columns; assay/catalog.py makes the same
     names. -#}
@@ -46,10 +46,12 @@
             'where': none,
         } -%}
         {%- if declared.determinant is defined -%}
+            {%- set determinant = [declared.determinant]
+                if declared.determinant is string else declared.determinant -%}
             {%- do rule.update({
                 'kind': 'dependency',
-                'columns': [declared.determinant] + declared.dependent,
-                'determinant': declared.determinant,
+                'columns': determinant + declared.dependent,
+                'determinant': determinant,
                 'dependent': declared.dependent,
             }) -%}
         {%- elif declared.unique is defined -%}
@@ -175,6 +177,30 @@
 {% macro columns_of_rule(contract, rule) -%}
     {%- set words = modules.re.findall('\\w+', (rule.expression or '') ~ ' ' ~ (rule.where or '')) -%}
     {{ return((rule.columns + (content_columns(contract) | select('in', words) | list)) | unique | list) }}
+{%- endmacro %}
+
+{#- Functional dependencies of which several rows may have one determinant: no uniqueness holds
+    them, so a trigger does. -#}
+{% macro links_of(contract) -%}
+    {%- set links = [] -%}
+    {%- for rule in contract_rules(contract) if rule.kind == 'dependency' and rule.severity == 'error' -%}
+        {%- do links.append(rule) if not constraint_of(contract, rule) -%}
+    {%- endfor -%}
+    {{ return(links) }}
+{%- endmacro %}
+
+{#- {column: determinants} of those that depend only on what several rows may have. -#}
+{% macro determinants_of(contract) -%}
+    {%- set held, found = [], {} -%}
+    {%- for rule in contract_rules(contract) if rule.kind == 'dependency' -%}
+        {%- do held.extend(rule.dependent) if constraint_of(contract, rule) -%}
+    {%- endfor -%}
+    {%- for rule in links_of(contract) -%}
+        {%- for column in rule.dependent if column not in held -%}
+            {%- do found.update({column: (found.get(column, []) + rule.determinant) | unique | list}) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(found) }}
 {%- endmacro %}
 
 {#- {column: contract that it refers to}, by foreign keys of one column to a model's key.

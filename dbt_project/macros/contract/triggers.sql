@@ -11,7 +11,9 @@
         select
             proname,
             obj_description(pg_proc.oid, 'pg_proc') || ' ' || coalesce((
-                select string_agg(tgrelid::regclass::text, ' ' order by tgrelid::regclass::text)
+                select string_agg(
+                    distinct tgrelid::regclass::text, ' ' order by tgrelid::regclass::text
+                )
                 from pg_catalog.pg_trigger
                 where tgfoid = pg_proc.oid and tgenabled = 'O'
             ), '')
@@ -36,28 +38,58 @@
     {%- endfor -%}
 {%- endmacro %}
 
-{#- {name: {body, level, tables: {table: its columns}, rule}}. -#}
+{#- {name: {body, level, tables: {table: {event: what is referenced}}, rule}}. -#}
 {% macro wanted_triggers(contract) -%}
     {%- set wanted = {} -%}
     {%- for rule in contract_rules(contract) if rule.kind == 'query' and rule.severity == 'error' -%}
         {%- set tables = {} -%}
         {%- for name in [contract.name] + rule.over -%}
             {%- set read = contract_of(name) -%}
-            {%- do tables.update({table_of(read): read.columns | join(', ')}) -%}
+            {%- do tables.update({table_of(read): any_event(read)}) -%}
         {%- endfor -%}
         {%- do wanted.update({constraint_name(contract, rule): {
-            'body': refusal_of(contract, rule), 'tables': tables, 'level': 'statement', 'rule': rule,
+            'body': refusal_of(
+                contract, rule, 'exists (' ~ query_of(contract, rule, table_of(contract)) ~ ')'
+            ),
+            'tables': tables, 'level': 'statement', 'rule': rule,
+        }}) -%}
+    {%- endfor -%}
+    {%- for rule in links_of(contract) -%}
+        {#- a table of what was written is for one event alone -#}
+        {%- set written = ' referencing new table as written' -%}
+        {%- do wanted.update({constraint_name(contract, rule): {
+            'body': refusal_of(contract, rule, is_link_broken(contract, rule)),
+            'tables': {table_of(contract): {'insert': written, 'update': written}},
+            'level': 'statement', 'rule': rule,
         }}) -%}
     {%- endfor -%}
     {%- if linked_by(contract) -%}
         {#- no rule has such a name -#}
         {%- do wanted.update({contract.alias ~ '____touch': {
             'body': touch_of(contract),
-            'tables': {table_of(contract): contract.columns | join(', ')},
+            'tables': {table_of(contract): any_event(contract)},
             'level': 'row',
         }}) -%}
     {%- endif -%}
     {{ return(wanted) }}
+{%- endmacro %}
+
+{#- Not for the version of a row, which links change. -#}
+{% macro any_event(contract) -%}
+    {{ return({'insert or delete or update of ' ~ contract.columns | join(', '): ''}) }}
+{%- endmacro %}
+
+{#- SQL: whether rows that were `written` say of a determinant another value than some row does. -#}
+{% macro is_link_broken(contract, rule) -%}
+    {%- for column in rule.dependent %}
+    {{ "or " if not loop.first }}exists (
+        select from (
+            select distinct {{ rule.determinant | join(', ') }}, {{ column }}
+            from written where {{ column }} is not null
+        ) as said
+        where exists ({{ other_values(contract, rule, column, table_of(contract), 'said') }})
+    )
+    {%- endfor %}
 {%- endmacro %}
 
 {% macro define_trigger(function, name, trigger, comment) -%}
@@ -67,12 +99,14 @@
         ~ '\n#variable_conflict use_column\n' ~ trigger.body ~ ' $trigger$; comment on function '
         ~ function ~ " is '" ~ comment ~ "'"
     ) -%}
-    {%- for table, columns in trigger.tables.items() -%}
-        {#- not for the version of a row, which links change -#}
-        {%- do execute_sql(
-            'create trigger ' ~ name ~ ' after insert or delete or update of ' ~ columns ~ ' on '
-            ~ table ~ ' for each ' ~ trigger.level ~ ' execute function ' ~ function ~ '()'
-        ) -%}
+    {%- for table, events in trigger.tables.items() -%}
+        {%- for event, referenced in events.items() -%}
+            {%- do execute_sql(
+                'create trigger ' ~ (name if loop.first else event ~ '_' ~ local_md5(name))
+                ~ ' after ' ~ event ~ ' on ' ~ table ~ referenced
+                ~ ' for each ' ~ trigger.level ~ ' execute function ' ~ function ~ '()'
+            ) -%}
+        {%- endfor -%}
     {%- endfor -%}
 {%- endmacro %}
 
@@ -80,14 +114,14 @@
     together where neither sees what the other writes: so they take turns, from the end of
     the statement to that of the transaction, and the query sees all before it. One snapshot for
     a whole transaction would not show it. -#}
-{% macro refusal_of(contract, rule) -%}
+{% macro refusal_of(contract, rule, is_broken) -%}
     begin
         if current_setting('transaction_isolation') = 'repeatable read' then
             raise exception 'the rule {{ rule.name }} cannot be judged under repeatable read'
             using errcode = 'feature_not_supported';
         end if;
         perform pg_advisory_xact_lock(hashtextextended('rules of {{ neighbours(contract) | first }}', 0));
-        if exists ({{ query_of(contract, rule, table_of(contract)) }}) then
+        if {{ is_broken }} then
             raise exception 'the rule {{ rule.name }} is broken' using
                 errcode = '23P01',
                 schema = '{{ contract.schema }}',

@@ -37,6 +37,12 @@
     end
 {%- endmacro %}
 
+{#- SQL, over a group: whether a record differs among the rows that count. Records compare as
+    their values do: 1 is 1.0. -#}
+{% macro differs(record, counts='true') -%}
+    min({{ record }}) filter (where {{ counts }}) <> max({{ record }}) filter (where {{ counts }})
+{%- endmacro %}
+
 {#- The rows of a contract's relation that break a rule: none where all is well. -#}
 {% macro rows_breaking(contract, rule, relation) -%}
     {%- if rule.kind == 'check' -%}
@@ -62,12 +68,13 @@
     ) as counted
     where _computed_key is not null and occurrences > 1
     {%- elif rule.kind == 'dependency' -%}
-    select {{ rule.determinant }}, count(*) as occurrences
+    select {{ rule.determinant | join(', ') }}, count(*) as occurrences
     from {{ relation }}
-    group by {{ rule.determinant }}
+    where {{ rule.determinant | join(' is not null and ') }} is not null
+    group by {{ rule.determinant | join(', ') }}
     having
         {%- for column in rule.dependent %}
-        {{ "or " if not loop.first }}min({{ column }}::text) <> max({{ column }}::text)
+        {{ "or " if not loop.first }}{{ differs('row(' ~ column ~ ')', column ~ ' is not null') }}
         {%- endfor %}
     {%- elif rule.kind == 'reference' -%}
     {%- set target = references_of(contract)[rule.columns[0]] -%}

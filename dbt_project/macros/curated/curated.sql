@@ -39,6 +39,7 @@
     {%- do define_computed_keys(contract) -%}
     {%- if is_new -%}
         {%- do recompute(contract, relation, is_new) -%}
+        {%- do add_indexes_of_links(contract, relation) -%}
         {%- for load in pending_loads(contract)[:1] -%}
             {%- do take(contract, relation, load) -%}
         {%- endfor -%}

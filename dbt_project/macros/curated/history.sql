@@ -291,6 +291,7 @@
     {%- set dependent = dependent_columns(contract) -%}
     {%- set silences = silences_of(contract) -%}
     {%- set defaults = defaults_of_new(contract, silences, '_unsaid') -%}
+    {%- set determinants = determinants_of(contract) -%}
     with
 
     loaded as (
@@ -377,11 +378,46 @@
 
     ),
 
+    {% if determinants -%}
+    determined as (
+
+        select
+            *
+            {%- for name in determinants.values() | sum(start=[]) | unique %},
+            {{ last_said(contract, name, 'past') if name in silences else name }} as _of_{{ name }}
+            {%- endfor %}
+        from told
+        window past as (partition by _key, _era order by _clock)
+
+    ),
+
+    {# where the determinant stays a null does not erase what is known of it -#}
+    linked as (
+
+        select
+            *
+            {%- for name, others in determinants.items() %},
+            {{ name }} is not null
+            or row_number() over past = 1
+            or (
+                not '{{ name }}' = any(_unsaid)
+                and row(_of_{{ others | join(', _of_') }})
+                is distinct from lag(row(_of_{{ others | join(', _of_') }})) over past
+            ) as _sets_{{ name }}
+            {%- endfor %}
+        from determined
+        window past as (partition by _key, _era order by _clock)
+
+    ),
+
+    {% endif -%}
     versions as (
 
         select
             {%- for name in content %}
-            {%- if name in dependent %}
+            {%- if name in determinants %}
+            {{ last_said(contract, name, 'past', '_sets_' ~ name) }} as {{ name }},
+            {%- elif name in dependent %}
             {#- a null in a later load does not erase what is known #}
             coalesce({{ name }}, {{ last_said(contract, name, 'past', name ~ ' is not null') }})
                 as {{ name }},
@@ -398,7 +434,7 @@
             _clock,
             _cause,
             _is_deletion
-        from told
+        from {{ 'linked' if determinants else 'told' }}
         window past as (partition by _key, _era order by _clock)
 
     )

@@ -226,6 +226,7 @@
     {%- set staged = staged_of(contract) -%}
     {%- set filled = fill(contract, relation, staged, load.silences) -%}
     {%- do doubt(contract, relation, staged) -%}
+    {%- do doubt_links(contract, relation, staged) -%}
     {%- if filled -%}
         {#- What was filled in was not judged together with the row yet; but a row that
             claims what curated holds does not take the row of the holder with it. -#}
@@ -302,14 +303,25 @@
 
 {#- The rest of the row where a load does not say it: what it had no header for stays as it is
     curated, or takes the contract's default in a new row; a null does not erase what
-    depends on the row's key or another determinant. How many rows that concerns. -#}
+    depends on the row's key or another determinant, as long as that stays. How many rows that concerns. -#}
 {% macro fill(contract, relation, staged, silences={}) -%}
     {%- set key = key_of(contract)[0] -%}
     {%- set dependent = dependent_columns(contract) -%}
     {%- set assignments, gaps, news = [], [], ['_is_filled = true'] -%}
+    {%- set determinants = determinants_of(contract) -%}
     {%- for column in dependent -%}
-        {%- do assignments.append(column ~ ' = coalesce(staged.' ~ column ~ ', curated.' ~ column ~ ')') -%}
-        {%- do gaps.append('(staged.' ~ column ~ ' is null and curated.' ~ column ~ ' is not null)') -%}
+        {%- set stays = ['staged.' ~ column ~ ' is null'] -%}
+        {%- for determinant in determinants.get(column, [])
+            if column not in silences and determinant not in silences -%}
+            {%- do stays.append(
+                'staged.' ~ determinant ~ ' is not distinct from curated.' ~ determinant
+            ) -%}
+        {%- endfor -%}
+        {%- do assignments.append(
+            column ~ ' = case when ' ~ stays | join(' and ') ~ ' then curated.' ~ column
+            ~ ' else staged.' ~ column ~ ' end'
+        ) -%}
+        {%- do gaps.append('(' ~ stays | join(' and ') ~ ' and curated.' ~ column ~ ' is not null)') -%}
     {%- endfor -%}
     {%- for column in silences if column not in dependent -%}
         {%- do assignments.append(column ~ ' = curated.' ~ column) -%}
@@ -340,10 +352,10 @@
             {%- do broken.append(
                 [rule.name, rule.columns, 'curated.' ~ key ~ ' <> staged.' ~ key, rule.where]
             ) -%}
-        {%- elif rule.kind == 'dependency' -%}
+        {%- elif rule.kind == 'dependency' and constraint_of(contract, rule) -%}
             {%- for column in rule.dependent -%}
                 {%- do broken.append(
-                    [rule.name, [rule.determinant], 'curated.' ~ column ~ ' <> staged.' ~ column, none]
+                    [rule.name, rule.determinant, 'curated.' ~ column ~ ' <> staged.' ~ column, none]
                 ) -%}
             {%- endfor -%}
         {%- endif -%}
@@ -368,6 +380,42 @@
             where curated." ~ key ~ " <> staged." ~ key ~ holders
         ) -%}
     {%- endfor -%}
+{%- endmacro %}
+
+{#- Rows that say of a determinant another value than a curated row of any key does. -#}
+{% macro doubt_links(contract, relation, staged) -%}
+    {%- for rule in links_of(contract) -%}
+        {%- for column in rule.dependent -%}
+            {%- do execute_sql("
+                insert into doubts
+                select staged._row_number, array['" ~ rule.name ~ "'], other.holder
+                from " ~ staged ~ " as staged
+                cross join lateral (
+                    " ~ other_values(contract, rule, column, relation, 'staged', key_of(contract)[0] ~ ' as holder')
+                        ~ "
+                    limit 1
+                ) as other
+                where staged." ~ column ~ " is not null
+            ") -%}
+        {%- endfor -%}
+    {%- endfor -%}
+{%- endmacro %}
+
+{#- SQL: the rows of a relation that have the determinant of `row` and another value; at most one
+    below it and one above, each found by an index however many rows have the same. -#}
+{% macro other_values(contract, rule, column, relation, row, found='1') -%}
+    {%- for is_other in ('<', '>') %}
+    {{ "union all" if not loop.first }}
+    (
+        select {{ found }} from {{ relation }} as other
+        where
+            {%- for determinant in rule.determinant %}
+            other.{{ determinant }} = {{ row }}.{{ determinant }} and
+            {%- endfor %}
+            other.{{ column }} {{ is_other }} {{ row }}.{{ column }}
+        limit 1
+    )
+    {%- endfor %}
 {%- endmacro %}
 
 {#- Rules of one row; without those that speak of what is unsaid. -#}
@@ -438,7 +486,9 @@
     {%- set groups = {} -%}
     {%- set rules = contract_rules(contract) | selectattr('severity', 'equalto', 'error') | list -%}
     {%- for rule in rules if rule.kind == 'dependency' -%}
-        {%- set group = groups.setdefault(rule.determinant, {'exact': [], 'general': none}) -%}
+        {%- set group = groups.setdefault(
+            rule.determinant | join(', '), {'exact': [], 'general': none}
+        ) -%}
         {%- for column in rule.dependent -%}
             {%- do group.exact.append([rule.name, 'row(' ~ column ~ ')', column ~ ' is not null']) -%}
         {%- endfor -%}
@@ -486,7 +536,7 @@
 {%- endmacro %}
 
 {#- Judges the groups of equal `columns` by `rules`, each [name, record that must not
-    differ, condition on which it counts]. Records compare as their values do: 1 is 1.0. -#}
+    differ, condition on which it counts]. -#}
 {% macro contradictions(staged, columns, rules, into, key, only_unjudged=false) -%}
     insert into {{ into }} (row_number, rules)
     select staged._row_number, contradictory.rules
@@ -497,12 +547,7 @@
             array_remove(array[
                 null
                 {%- for rule, differing, counts in rules %},
-                case
-                    when
-                        min({{ differing }}) filter (where {{ counts }})
-                        <> max({{ differing }}) filter (where {{ counts }})
-                        then '{{ rule }}'
-                end
+                case when {{ differs(differing, counts) }} then '{{ rule }}' end
                 {%- endfor %}
             ], null) as rules
         from {{ staged }} as staged

@@ -127,6 +127,13 @@
         {%- do doubt(
             contract, relation, staged, ' and curated.' ~ key ~ ' in (' ~ edited ~ ')'
         ) -%}
+        {#- of many rows that have a link one was named as its holder -#}
+        {%- do execute_sql("
+            delete from doubts
+            where holder is not null
+                and rules <@ array['" ~ links_of(contract) | map(attribute='name') | join("', '") ~ "']
+        ") -%}
+        {%- do doubt_links(contract, relation, staged) -%}
         {%- do execute_sql("
             create temporary table refused on commit drop as
             select * from " ~ staged ~ "

@@ -30,6 +30,7 @@
         'create unlogged table ' ~ copy
         ~ ' (' ~ columns_sql(contract) ~ ', primary key (' ~ key ~ '))'
     ) -%}
+    {%- do add_indexes_of_links(contract, copy) -%}
 
     {%- set ns = namespace(clock=0) -%}
     {%- for load in taken_loads(contract) -%}

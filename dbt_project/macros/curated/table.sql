@@ -25,7 +25,6 @@
         {%- if not modules.re.fullmatch('[a-z][a-z0-9_]*', rule.name) -%}
             {%- do faults.append('a rule is named in lower case, not ' ~ rule.name) -%}
         {%- endif -%}
-        {%- do constraint_of(contract, rule) if rule.kind == 'dependency' -%}
         {%- for name in rule.over -%}
             {#- its loads would not be judged by the rule, and stop at its trigger -#}
             {%- do faults.append(

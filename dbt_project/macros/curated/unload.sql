@@ -115,6 +115,7 @@
     {%- do judge_rows(contract, staged, 'verdicts', 'where not _is_deletion') -%}
     {%- do doubt(contract, relation, staged, ' and not staged._is_deletion') -%}
     {%- set restored = '(select * from ' ~ staged ~ ' where not _is_deletion)' -%}
+    {%- do doubt_links(contract, relation, restored) -%}
     {%- do doubt_references(contract, restored) -%}
     {%- do doubt_queries(contract, relation, restored) -%}
     {%- do execute_sql('insert into verdicts select row_number, rules from doubts') -%}
