@@ -42,8 +42,7 @@ class LoadResult:
     rows: int
     notes: dict[str, Any]
     """How the file was understood: `delimiter`, `encoding`, `sheet`, `header_row`,
-    `renamed_headers`, `absent_headers`, `unknown_columns`; what was found in it: `line_ends`
-    (where they are mixed), `blank_rows`, `malformed_rows`, `short_rows`, `long_rows`,
-    `formula_cells`, `date_cells`, `padded_cells`; of an API, `gone_parents`; only what there is
-    to say."""
+    `renamed_headers`, `unknown_columns`; what was found in it: `line_ends` (where they are mixed),
+    `blank_rows`, `malformed_rows`, `short_rows`, `long_rows`, `formula_cells`, `date_cells`,
+    `padded_cells`; of an API, `gone_parents`; only what there is to say."""
     seconds: float

@@ -3,15 +3,12 @@
 import random
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import psycopg
 import pytest
 
-from assay.catalog import read_catalog
-from assay.database import upgrade
-from tests.conftest import copy_files
-from tests.warehouse import DATABASE, Warehouse, dbt_of
+from tests.dbt.dataset import Dataset, project_with
+from tests.warehouse import Warehouse
 
 FILES = {
     "marts/checks/_checks__models.yml": """
@@ -69,88 +66,24 @@ from {{ source('workshop', 'checks') }}
 }
 RULE = "one_interval_per_instrument"
 COLUMNS = ("number", "maker", "serial", "days", "rate")
-Check = tuple[Any, ...]
-
-
-class Checks:
-    """The warehouse of checks."""
-
-    def __init__(self, warehouse: Warehouse) -> None:
-        self.warehouse = warehouse
-        self.connection = warehouse.connection
-        self._loads = 0
-
-    def load(self, *rows: str, header: str = ",".join(COLUMNS)) -> dict[int, list[str]]:
-        """Load and build; the rules that rows break, by their number in the file."""
-        self._loads += 1
-        path = self.warehouse.folder / f"checks_{self._loads}.csv"
-        path.write_text("\n".join([header, *rows]) + "\n")
-        load_id = self.warehouse.load_file(path, "workshop.checks")
-        self.warehouse.build("--select", "+checks")
-        verdicts = self.warehouse.query(
-            "select row_number, rules from journal.verdicts where load_id = %s", load_id
-        )
-        return {row["row_number"]: row["rules"] for row in verdicts}
-
-    def rows(self) -> list[Check]:
-        rows = self.warehouse.query(
-            "select number, maker, serial, days, rate from curated.checks order by number"
-        )
-        return [tuple(row.values()) for row in rows]
-
-    def edit(self, where: str, assignments: str) -> None:
-        """As the API does: one statement for all rows of a request, and the journal in it."""
-        self.connection.execute(
-            f"""
-            with written as (
-                update curated.checks
-                set {assignments}, updated_at = now(), updated_by = 'editor' where {where}
-                returning to_jsonb(old) as before, to_jsonb(new) as after, new.number as key
-            )
-            insert into journal.edits (
-                entity, key, operation, before, after, edited_by, edited_at
-            )
-            select 'checks', key::text, 'update', before, after, 'editor', now() from written
-            """.encode()
-        )
-
-    def is_the_same_when_recomputed(self) -> bool:
-        writers = "select xmin::text, number from curated.checks order by 2"
-        before = self.warehouse.query(writers)
-        self.warehouse.build("--select", "checks", "--full-refresh")
-        return self.warehouse.query(writers) == before
 
 
 @pytest.fixture(scope="module")
 def made(
     create_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[], Warehouse]]:
-    folder = tmp_path_factory.mktemp("checks")
-    copy_files(folder)
-    for name, text in FILES.items():
-        path = folder / "dbt_project" / "models" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    with dbt_of(folder, folder / "target") as dbt:
-        assert dbt(create_database(name=DATABASE), "parse").success
-        catalog = read_catalog(folder / "target" / "manifest.json")
-
-        def make() -> Warehouse:
-            url = create_database(name=DATABASE)
-            upgrade(url, catalog)
-            return Warehouse(url, catalog, folder, dbt, create_database, ())
-
+    with project_with(FILES, tmp_path_factory.mktemp("checks"), create_database) as make:
         yield make
 
 
 @pytest.fixture
-def checks(made: Callable[[], Warehouse]) -> Iterator[Checks]:
+def checks(made: Callable[[], Warehouse]) -> Iterator[Dataset]:
     warehouse = made()
     with warehouse.connection:
-        yield Checks(warehouse)
+        yield Dataset(warehouse, "workshop.checks", "checks", *COLUMNS)
 
 
-def test_rows_of_a_file_that_differ_are_rejected_together(checks: Checks) -> None:
+def test_rows_of_a_file_that_differ_are_rejected_together(checks: Dataset) -> None:
     """Nulls neither agree nor differ, nor do numbers of other digits, nor another's instruments."""
     assert checks.load(
         "1,A,s1,30,1.5",
@@ -166,7 +99,7 @@ def test_rows_of_a_file_that_differ_are_rejected_together(checks: Checks) -> Non
     assert checks.is_the_same_when_recomputed()
 
 
-def test_what_is_curated_stands(checks: Checks) -> None:
+def test_what_is_curated_stands(checks: Dataset) -> None:
     """Against rows of other keys as against the row itself; a null does not erase it."""
     checks.load("1,A,s,30,1", "2,A,s,,1")
     assert checks.load("4,A,s,30.0,", "1,A,s,,") == {}
@@ -179,7 +112,7 @@ def test_what_is_curated_stands(checks: Checks) -> None:
     assert checks.is_the_same_when_recomputed()
 
 
-def test_a_row_of_another_determinant_leaves_its_value_behind(checks: Checks) -> None:
+def test_a_row_of_another_determinant_leaves_its_value_behind(checks: Dataset) -> None:
     """A null says nothing of what depends on the determinant, as long as that is the same."""
     checks.load("1,A,s,30,1", "2,A,t,60,")
     assert checks.load("1,A,t,,", "2,A,t,,3") == {}
@@ -189,7 +122,7 @@ def test_a_row_of_another_determinant_leaves_its_value_behind(checks: Checks) ->
     assert checks.is_the_same_when_recomputed()
 
 
-def test_postgresql_refuses_it_by_the_name_of_the_rule(checks: Checks) -> None:
+def test_postgresql_refuses_it_by_the_name_of_the_rule(checks: Dataset) -> None:
     """One row cannot change what several have; all of them in one statement can."""
     checks.load("1,A,s,30,1", "2,A,s,30,1", "3,A,t,30,1")
     for statement in (
@@ -207,11 +140,12 @@ def test_postgresql_refuses_it_by_the_name_of_the_rule(checks: Checks) -> None:
     checks.edit("serial = 's'", "days = 60")
     assert [row[3] for row in checks.rows()] == [60, 60, 30]
     # what the file said before is no news, and what it says now is contradicted by the edit
-    assert checks.load("1,A,s,30,1", "4,A,s,60,1", "5,A,s,30,1") == {4: [RULE]}
+    assert checks.load("4,A,s,60,1", "3,A,t,30,1") == {}
+    assert checks.load("1,A,s,30,1", "5,A,s,30,1") == {3: [RULE]}
     assert checks.is_the_same_when_recomputed()
 
 
-def test_the_message_names_the_way(checks: Checks) -> None:
+def test_the_message_names_the_way(checks: Dataset) -> None:
     rule = checks.warehouse.catalog.entities["checks"].rules_by_name[RULE]
     assert rule.message == (
         "An instrument has one interval and one rate. To change it, PATCH all rows of one "
@@ -219,7 +153,7 @@ def test_the_message_names_the_way(checks: Checks) -> None:
     )
 
 
-def test_writers_at_once_do_not_break_it(checks: Checks) -> None:
+def test_writers_at_once_do_not_break_it(checks: Dataset) -> None:
     """Each sees what the other wrote, in whatever order they come."""
     checks.load("1,A,s,30,1")
     numbers = range(10, 50)
@@ -242,7 +176,7 @@ def test_writers_at_once_do_not_break_it(checks: Checks) -> None:
     assert outcomes.count("written") == sum(number % 2 in days for number in numbers)
 
 
-def test_a_new_rule_names_rows_that_break_it(checks: Checks) -> None:
+def test_a_new_rule_names_rows_that_break_it(checks: Dataset) -> None:
     """And a lost trigger comes back."""
     checks.load("1,A,s,30,1")
     checks.connection.execute(f"drop function curated.checks__{RULE} cascade".encode())
@@ -260,7 +194,7 @@ def test_a_new_rule_names_rows_that_break_it(checks: Checks) -> None:
 
 
 @pytest.mark.parametrize("seed", range(2))
-def test_random_histories_keep_it(checks: Checks, seed: int) -> None:
+def test_random_histories_keep_it(checks: Dataset, seed: int) -> None:
     """At every moment, and a recomputation gives the same (P5)."""
     choice = random.Random(seed)
     for _ in range(8):

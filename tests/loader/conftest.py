@@ -14,7 +14,7 @@ from loader.tables import create_raw_tables
 
 PLATFORM = "".join(
     importlib.import_module(f"assay.migrations.versions.{name}").SQL
-    for name in ("0001_platform", "0002_history", "0008_proposals")
+    for name in ("0001_platform", "0002_history", "0008_proposals", "0010_headers")
 )
 
 

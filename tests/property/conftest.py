@@ -19,6 +19,7 @@ from tests.property.system import Api, System
 from tests.warehouse import DATABASE, Invoke, NewWarehouse, dbt_of, warehouses_of
 
 EDITOR = "editor"
+DEPENDENT = "dependent: [id_inchi, cas_number]"
 SECRET = "a secret of the tests, more than 32 bytes"  # noqa: S105 - of the tests
 PASSWORD = "correct horse battery staple"  # noqa: S105
 
@@ -37,12 +38,15 @@ class Project:
 def project(
     create_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Project]:
-    """This project, but that a file needs no header except that of the natural key."""
+    """This project, but that a file needs only the natural key, and may exchange CAS numbers."""
     folder, target = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("target")
     copy_files(folder)
     sources = folder / "dbt_project/models/staging/laboratory/_laboratory__sources.yml"
     needed, mandatory, others = sources.read_text().partition("mandatory: true")
     sources.write_text(needed + mandatory + others.replace("mandatory: true", "mandatory: false"))
+    contract = folder / "dbt_project/models/marts/metabolites/_metabolites__models.yml"
+    assert contract.read_text().count(DEPENDENT) == 1
+    contract.write_text(contract.read_text().replace(DEPENDENT, "dependent: [id_inchi]"))
     with dbt_of(folder, target) as invoke:
         assert invoke(create_database(name=DATABASE), "parse").success
         catalog = read_catalog(target / "manifest.json")

@@ -103,12 +103,12 @@ class Row:
 
 
 LINKS = {
-    "one_identifier_per_feature": ("id_inchi", "cas_number"),
+    "one_identifier_per_feature": ("id_inchi",),
     "one_method_per_feature": ("method",),
 }
 """The functional dependencies: what hangs on the feature."""
 
-LINKED = ("id_inchi", "cas_number", "method")
+LINKED = ("id_inchi", "method")
 
 UNIQUE = {
     "one_row_per_feature": "feature",
@@ -411,8 +411,10 @@ class Model:
     def _take(self, load: Load) -> Account:
         """One load, in the order of DESIGN 4: alone, against what is curated, merge."""
         account = Account()
-        accepted: list[tuple[Staged, Row]] = []
-        for key, (kept, *copies) in rows_of_keys(judge_alone(load)).items():
+        news: dict[int, tuple[Staged, Row]] = {}
+        copies_of: dict[int, list[Staged]] = {}
+        staged, rejected = judge_alone(load)
+        for key, (kept, *copies) in rows_of_keys(staged).items():
             account.duplicates += len(copies)
             if self._ledger.get(key) == kept.hash or not self._is_news(key, kept):
                 account.unchanged += 1
@@ -420,14 +422,20 @@ class Model:
             elif self._was_edited_after(key, load.clock):
                 account.superseded += 1
                 self._listen(key, kept)
-            # Judged before any is merged: no row of a load makes room for another.
-            elif broken := self._broken_by(key, row := filled(self.row(key), kept)):
-                load.verdicts |= {read.number: broken for read in (kept, *copies)}
-                account.duplicates -= len(copies)
             else:
-                accepted.append((kept, row))
+                news[kept.number] = kept, filled(self.row(key), kept)
+                copies_of[kept.number] = copies
 
-        for read, row in accepted:
+        # Judged before any is merged, so that their order does not matter.
+        wanted = {number: (read.key, row) for number, (read, row) in news.items()}
+        lost = [(read.key, read.row) for read in rejected if read.row.feature is not None]
+        for number, broken in self._refused(wanted, lost).items():
+            read, _ = news.pop(number)
+            copies = copies_of[number]
+            load.verdicts |= {read.number: broken for read in (read, *copies)}
+            account.duplicates -= len(copies)
+
+        for read, row in news.values():
             current = self.row(read.key)
             if current is None:
                 account.new += 1
@@ -451,24 +459,69 @@ class Model:
         self._ledger[key] = read.hash
         self._said[key] = self._said.get(key, {}) | read.meaning
 
-    def _broken_by(self, key: Key, row: Row) -> Rules:
-        """All that is wrong with a row, once what its file says nothing of is filled in."""
-        return rules_broken_by(row) | self._contradicts_curated(key, row)
+    def _refused(
+        self, wanted: Mapping[int, tuple[Key, Row]], lost: Iterable[tuple[Key, Row]] = ()
+    ) -> dict[int, Rules]:
+        """Those of the whole rows of a load that break rules, which of them.
+
+        An identifier of another key is free where that key's row is among them and gives it up;
+        rows that need each other so are an exchange, of which all are accepted or none. The
+        `lost` rows were refused before, and with each the exchange that it was part of.
+        """
+        places = {key: place for place, (key, _) in wanted.items()}
+        found = {
+            place: rules_broken_by(row) | self._breaks_links(row)
+            for place, (_, row) in wanted.items()
+        }
+        steps: list[tuple[int, int, str]] = []
+        claims = [(place, *claim) for place, claim in wanted.items()]
+        claims += [(-place, *claim) for place, claim in enumerate(lost, start=1)]
+        for place, key, row in claims:
+            for rule, holder in self._holders(key, row):
+                giver = places.get(holder)
+                column = UNIQUE[rule]
+                if giver is not None and (
+                    getattr(wanted[giver][1], column) != getattr(row, column)
+                ):
+                    steps.append((place, giver, rule))
+                elif place in found:
+                    found[place] |= {rule}
+        broken = {place for place, rules in found.items() if rules} | {
+            n for n, *_ in steps if n < 0
+        }
+        while (
+            more := {end for *ends, _ in steps if broken.intersection(ends) for end in ends}
+            - broken
+        ):
+            broken |= more
+        for *ends, rule in steps:
+            for end in found.keys() & broken & set(ends):
+                found[end] |= {rule}
+        return {place: rules for place, rules in found.items() if rules}
+
+    def _holders(self, key: Key, row: Row) -> list[tuple[str, Key]]:
+        """The rules by which other keys hold what a row claims, and those keys."""
+        return [
+            (rule, other)
+            for rule, column in UNIQUE.items()
+            for other, held in self.table.items()
+            if other != key and getattr(row, column) == getattr(held, column) is not None
+        ]
 
     def _was_edited_after(self, key: Key, clock: int) -> bool:
         return any(
             event.load_id is None and event.clock > clock for event in self.events.get(key, ())
         )
 
-    def _contradicts_curated(self, key: Key, row: Row) -> Rules:
-        """Identifiers that other keys hold, and links of the feature that only an edit changes."""
+    def _breaks_links(self, row: Row) -> Rules:
+        """Links of the feature that only an edit changes."""
         same_feature = [other for other in self.table.values() if other.feature == row.feature]
-        return self._taken(key, row) | {
+        return frozenset(
             rule
             for rule, columns in LINKS.items()
             for other in same_feature
             if any(differ([getattr(row, c), getattr(other, c)]) for c in columns)
-        }
+        )
 
     def _taken(self, key: Key | None, row: Row) -> Rules:
         """The rules by which other rows hold what a row has."""
@@ -532,13 +585,22 @@ class Model:
         if load.is_unloaded:
             return False
         load.is_unloaded = True
-        for key, events in self.events.items():
-            if not events or events[-1].load_id != load.load_id:
+        undone = {
+            key: events[-1].before
+            for key, events in self.events.items()
+            if events and events[-1].load_id == load.load_id
+        }
+        # What was added goes first: its identifiers are free then.
+        for key, before in undone.items():
+            if before is None:
+                self._write(key, None, user)
+        restored = {n: (key, row) for n, (key, row) in enumerate(undone.items()) if row}
+        refused = {restored[n][0] for n in self._refused(restored)}
+        for key, before in undone.items():
+            if key in refused:
                 continue
-            before = events[-1].before
-            if before and (rules_broken_by(before) or self._taken(key, before)):
-                continue
-            self._write(key, before, user)
+            if before is not None:
+                self._write(key, before, user)
             del self._ledger[key]
             del self._said[key]
         return True
@@ -551,9 +613,9 @@ class Model:
 # ---------- a load by itself
 
 
-def judge_alone(load: Load) -> list[Staged]:
-    """The rows that break no rule of one row or between rows of the load; the others' verdicts."""
-    staged = []
+def judge_alone(load: Load) -> tuple[list[Staged], list[Staged]]:
+    """The rows that break no rule of one row or between rows of the load, and those that do."""
+    staged, rejected = [], []
     for number, fields in load.rows.items():
         if len(fields) != len(load.file.columns):
             load.verdicts[number] = frozenset({"field_count"})
@@ -561,11 +623,13 @@ def judge_alone(load: Load) -> list[Staged]:
         read = stage(number, fields, load.file)
         if broken := rules_broken_by(read.row, read.unread, read.said):
             load.verdicts[number] = broken
+            rejected.append(read)
         else:
             staged.append(read)
     contradictions = contradictions_among(staged)
     load.verdicts |= contradictions
-    return [read for read in staged if read.number not in contradictions]
+    rejected += [read for read in staged if read.number in contradictions]
+    return [read for read in staged if read.number not in contradictions], rejected
 
 
 def contradictions_among(staged: Sequence[Staged]) -> dict[int, Rules]:

@@ -218,6 +218,19 @@ class Histories(RuleBasedStateMachine):
         """The rows of an earlier file, one of its columns left out."""
         self._load(name, file.without(absent), build=True)
 
+    @rule(file=earlier, name=NAMES, order=st.permutations(range(6)))
+    def load_exchanged(self, file: File, name: str, order: list[int]) -> None:
+        """The rows of an earlier file, which exchange their CAS numbers."""
+        if "cas_number" in file.columns:
+            place = file.columns.index("cas_number")
+            whole = [n for n, row in enumerate(file.rows) if len(row) == len(file.columns)]
+            order = [n for n in order if n in whole]
+            rows = list(file.rows)
+            for n, other in zip(whole, order, strict=True):
+                cas = file.rows[other][place]
+                rows[n] = (*file.rows[n][:place], cas, *file.rows[n][place + 1 :])
+            self._load(name, replace(file, rows=tuple(rows)), build=True)
+
     @rule(target=earlier, file=earlier, name=NAMES, place=st.integers(0, 5), row=rows())
     def load_changed(self, file: File, name: str, place: int, row: Fields) -> File:
         """The rows of an earlier file but one."""

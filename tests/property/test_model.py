@@ -134,7 +134,8 @@ def test_the_same_in_other_words_is_no_news(model: Model) -> None:
 def test_a_header_that_is_absent_says_nothing(model: Model) -> None:
     """What is curated stays, a blank under a header is a blank, a new row takes the defaults."""
     built(model, 1, ("a", "1", METHANE, "74-82-8", "GC", "1"))
-    file = File((row("a", value="2"), row("b", ETHANE))).without("identification_level")
+    rows = row("a", value="2"), row("b", ETHANE)
+    file = File(rows).without("identification_level", "cas_number")
     model.load(2, "2.csv", file)
     model.build()
     assert model.loads[-1].account == Account(new=1, changed=1)
@@ -142,7 +143,35 @@ def test_a_header_that_is_absent_says_nothing(model: Model) -> None:
     note = ("identification_level: blank -> 3",)
     assert model.row(B) == Row("b", 3, ETHANE, None, "GC", "1", "measured", note)
     built(model, 3, ("a", "", METHANE, "", "GC", "2"))
-    assert model.row(A) == Row("a", 3, METHANE, "74-82-8", "GC", "2", "measured", note)
+    assert model.row(A) == Row("a", 3, METHANE, None, "GC", "2", "measured", note)
+
+
+def test_an_exchange_is_accepted_whole_or_not_at_all(model: Model) -> None:
+    """A row that breaks a rule takes along whom it takes from, and who takes from it."""
+
+    def rows(*numbers: str, level: str = "1") -> list[tuple[str, ...]]:
+        levels = ["1"] * (len(numbers) - 1) + [level]
+        named = zip("abcd", levels, numbers, strict=False)
+        return [(feature, level, "", cas, "GC", "1") for feature, level, cas in named]
+
+    first, second, third, free = "74-82-8", "74-84-0", "56-86-0", "64-17-5"
+    built(model, 1, *rows(first, second, third))
+    assert built(model, 2, *rows(second, third, first)) == Account(changed=3)
+    assert built(model, 3, *rows(third, first, second, level="9")) == Account(rejected=3)
+    assert model.loads[-1].verdicts == {
+        2: {"one_feature_per_cas"},
+        3: {"one_feature_per_cas"},
+        4: {"identification_level_range"},
+    }
+    # the last takes what the first gives up, who takes what nobody has
+    assert built(model, 4, *rows(free, third, second, level="0")) == Account(
+        unchanged=1, rejected=2
+    )
+    assert built(model, 5, *rows(free, third, second)) == Account(changed=2, unchanged=1)
+    assert model.unload(model.loads[4], "keeper")
+    assert model.unload(model.loads[1], "keeper")
+    found = [model.table[key_of(feature)].cas_number for feature in "abc"]
+    assert found == [second, third, first]
 
 
 def test_what_was_not_said_is_no_news_but_what_was_said_before_is_remembered(model: Model) -> None:

@@ -13,11 +13,12 @@
             {%- set definition = 'primary key (' ~ rule.columns | join(', ') ~ ')' -%}
         {%- elif rule.kind == 'unique' and rule.where -%}
             {%- set definition = 'exclude using btree (' ~ rule.columns | join(' with =, ')
-                ~ ' with =) where (' ~ rule.where ~ ')' -%}
+                ~ ' with =) where (' ~ rule.where ~ ')' ~ deferrable(contract) -%}
         {%- elif rule.kind == 'computed' -%}
-            {%- set definition = 'exclude using btree (' ~ computed_key(contract, rule) ~ ' with =)' -%}
+            {%- set definition = 'exclude using btree (' ~ computed_key(contract, rule) ~ ' with =)'
+                ~ deferrable(contract) -%}
         {%- elif rule.kind == 'unique' -%}
-            {%- set definition = 'unique (' ~ rule.columns | join(', ') ~ ')' -%}
+            {%- set definition = 'unique (' ~ rule.columns | join(', ') ~ ')' ~ deferrable(contract) -%}
         {%- elif rule.kind == 'reference' -%}
             {#- Deferrable: a build takes rows out before it puts them in again. Judged at once
                 otherwise: whoever writes is to know which of his rows is refused. -#}
@@ -42,6 +43,12 @@
         ) }}
     {%- endfor -%}
     {{ return(constraints) }}
+{%- endmacro %}
+
+{#- Rows may exchange what is unique in one statement: it is judged at the end of that, and
+    in a build after the last. Links are written `on conflict`, which wants to know at once. -#}
+{% macro deferrable(contract) -%}
+    {{ ' deferrable' if not linked_by(contract) }}
 {%- endmacro %}
 
 {% macro constraint_name(contract, rule) -%}

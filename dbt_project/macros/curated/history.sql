@@ -199,7 +199,10 @@
     {%- set always = telling_columns(contract) | reject('in', silences) | list -%}
     with spoken as (
         select
-            places.key, places.clock, places.era, places.load_id,
+            places.key as _key,
+            places.clock as _clock,
+            places.era as _era,
+            places.load_id as _load_id,
             {{ unsaid_sql(contract) }} as _unsaid,
             {{ said_columns(contract, silences) }}
         from places
@@ -209,8 +212,8 @@
 
     compared as (
         select
-            key,
-            load_id,
+            _key,
+            _load_id,
             row_number() over past = 1
             or row({{ always | join(', ') }})
             is distinct from lag(row({{ always | join(', ') }})) over past
@@ -222,17 +225,17 @@
                     or count(*) filter (where not '{{ name }}' = any(_unsaid)) over earlier = 0
                 )
             )
-            {%- endfor %} as is_news
+            {%- endfor %} as _is_news
         from spoken
         window
-            past as (partition by key, era order by clock, load_id),
+            past as (partition by _key, _era order by _clock, _load_id),
             earlier as (
-                partition by key, era order by clock, load_id
+                partition by _key, _era order by _clock, _load_id
                 rows between unbounded preceding and 1 preceding
             )
     )
 
-    select key, load_id from compared where not is_news
+    select _key as key, _load_id as load_id from compared where not _is_news
 {%- endmacro %}
 
 {#- SQL: the last word of a window on a column. An array of arrays would be a matrix. -#}

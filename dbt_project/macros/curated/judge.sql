@@ -47,18 +47,22 @@
         ~ " where _proposals <> '{}'"
     ) if proposes -%}
     {%- do refuse_other_types(contract, staged) -%}
+    {#- an exchange is in doubt until all of it is known to be accepted -#}
     {%- for table in ('verdicts', 'doubts') -%}
         {%- do execute_sql("
             create temporary table " ~ table ~ " (
-                row_number bigint, rules text[], holder " ~ contract.columns[key].data_type ~ "
+                row_number bigint, rules text[], holder " ~ contract.columns[key].data_type ~ ",
+                is_exchange boolean not null default false
             ) on commit drop
         ") -%}
     {%- endfor -%}
+    {%- do execute_sql('create temporary table claims (like doubts) on commit drop') -%}
     {%- do execute_sql("
         create temporary table copies (row_number bigint, kept bigint) on commit drop
     ") -%}
 
     {%- do judge_rows(contract, staged, 'verdicts', unsaid=load.silences) -%}
+    {%- do remember_claims(contract, relation, staged) -%}
     {%- do account.update({'rejected': account.rejected + drop_rejected(staged)}) -%}
     {%- do execute_sql('analyze ' ~ staged) -%}
 
@@ -68,6 +72,7 @@
         'create temporary table repeated_keys on commit drop as ' ~ repeated(staged, key)
     ) -%}
     {%- do judge_groups(contract, staged, 'verdicts') -%}
+    {%- do remember_claims(contract, relation, staged) -%}
     {%- do account.update({'rejected': account.rejected + drop_rejected(staged)}) -%}
 
     {#- what is left under one key says the same; which copy is kept does not
@@ -217,7 +222,7 @@
 {%- endmacro %}
 
 {#- Judges what is left of a load against what is curated: an identifier that another
-    key holds is taken, even if the same load would free it; a link that curated
+    key holds is taken, unless the load frees it (`exchanges.sql`); a link that curated
     has holds until an edit changes it.
 
     These are doubts, not verdicts: an edit may still come before the lock does,
@@ -232,7 +237,8 @@
             claims what curated holds does not take the row of the holder with it. -#}
         {%- do judge_rows(contract, staged, 'doubts', 'where _is_filled') -%}
         {%- do execute_sql(
-            'create temporary table doubted on commit drop as select distinct row_number from doubts'
+            'create temporary table doubted on commit drop as '
+            ~ 'select distinct row_number from doubts where not is_exchange'
         ) -%}
         {%- do judge_groups(
             contract,
@@ -274,7 +280,7 @@
         if rule.kind == 'query' and rule.severity == 'error' -%}
         {%- set undoubted = "(
             select * from " ~ staged ~ " as staged
-            where _row_number not in (select row_number from doubts)
+            where _row_number not in (select row_number from doubts where not is_exchange)
         )" -%}
         {%- set written = "(
             select " ~ content ~ " from " ~ relation ~ "
@@ -343,41 +349,52 @@
     {{ return(filled + completed) }}
 {%- endmacro %}
 
-{#- `holders`: of which keys the curated rows are looked at. -#}
-{% macro doubt(contract, relation, staged, holders='') -%}
+{#- Claims of rows that have a verdict: with them the whole exchange is rejected. -#}
+{% macro remember_claims(contract, relation, staged) -%}
+    {%- do execute_sql('analyze verdicts') -%}
+    {%- do doubt(
+        contract, relation, staged,
+        ' and staged._row_number in (select row_number from verdicts)', into='claims'
+    ) if query('select exists (select from verdicts)')[0][0] -%}
+    {%- do execute_sql('delete from claims where not is_exchange') -%}
+{%- endmacro %}
+
+{#- `condition`: of which staged rows, or of which curated ones. -#}
+{% macro doubt(contract, relation, staged, condition='', into='doubts') -%}
     {%- set key = key_of(contract)[0] -%}
     {%- set broken = [] -%}
     {%- for rule in contract_rules(contract) | selectattr('severity', 'equalto', 'error') -%}
         {%- if rule.kind == 'unique' and rule.columns != [key] -%}
-            {%- do broken.append(
-                [rule.name, rule.columns, 'curated.' ~ key ~ ' <> staged.' ~ key, rule.where]
-            ) -%}
+            {%- do broken.append([
+                rule.name, rule.columns, 'curated.' ~ key ~ ' <> staged.' ~ key, rule.where,
+                is_freed(contract, rule, staged),
+            ]) -%}
         {%- elif rule.kind == 'dependency' and constraint_of(contract, rule) -%}
             {%- for column in rule.dependent -%}
                 {%- do broken.append(
-                    [rule.name, rule.determinant, 'curated.' ~ column ~ ' <> staged.' ~ column, none]
+                    [rule.name, rule.determinant, 'curated.' ~ column ~ ' <> staged.' ~ column, none, 'false']
                 ) -%}
             {%- endfor -%}
         {%- endif -%}
     {%- endfor -%}
-    {%- for name, columns, contradiction, where in broken -%}
+    {%- for name, columns, contradiction, where, freed in broken -%}
         {%- set concerned = '(select * from {} where ' ~ where ~ ')' if where else '{}' -%}
         {%- do execute_sql("
-            insert into doubts
-            select staged._row_number, array['" ~ name ~ "'], curated." ~ key ~ "
+            insert into " ~ into ~ "
+            select staged._row_number, array['" ~ name ~ "'], curated." ~ key ~ ", " ~ freed ~ "
             from " ~ concerned.format(staged) ~ " as staged
             inner join " ~ concerned.format(relation) ~ " as curated using (" ~ columns | join(', ') ~ ")
-            where " ~ contradiction ~ holders
+            where " ~ contradiction ~ condition
         ) -%}
     {%- endfor -%}
     {%- for rule in contract_rules(contract) if rule.kind == 'computed' -%}
         {%- do execute_sql("
-            insert into doubts
-            select staged._row_number, array['" ~ rule.name ~ "'], curated." ~ key ~ "
+            insert into " ~ into ~ "
+            select staged._row_number, array['" ~ rule.name ~ "'], curated." ~ key ~ ", false
             from " ~ with_computed_key(contract, rule, staged) ~ " as staged
             inner join " ~ with_computed_key(contract, rule, relation) ~ " as curated
                 using (_computed_key)
-            where curated." ~ key ~ " <> staged." ~ key ~ holders
+            where curated." ~ key ~ " <> staged." ~ key ~ condition
         ) -%}
     {%- endfor -%}
 {%- endmacro %}
@@ -515,7 +532,7 @@
     {%- for rule in rules if rule.kind == 'computed' -%}
         {%- do execute_sql(contradictions(
             with_computed_key(contract, rule, staged),
-            '_computed_key', [[rule.name, key ~ '::text']], into, key
+            '_computed_key', [[rule.name, 'row(' ~ key ~ ')', 'true']], into, key
         )) -%}
     {%- endfor -%}
     {%- for rule in rules if rule.kind == 'unique' and rule.where -%}

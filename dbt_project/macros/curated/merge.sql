@@ -16,11 +16,11 @@
             begin
                 " ~ insert ~ ";
                 get diagnostics inserted = row_count;
+                " ~ judge_uniqueness(relation) ~ "
                 perform set_config('assay.left_over', '" ~ doubted ~ "', true);
             exception when unique_violation or exclusion_violation or deadlock_detected then
                 -- an edit took one of the identifiers since the load was judged
-                " ~ insert ~ " on conflict do nothing;
-                get diagnostics inserted = row_count;
+                inserted := 0;
                 perform set_config('assay.left_over', '1', true);
             end;
             perform set_config('assay.inserted', inserted::text, true);
@@ -29,6 +29,22 @@
     {%- do account.update({
         'new': query("select current_setting('assay.inserted')::bigint")[0][0],
     }) -%}
+{%- endmacro %}
+
+{#- SQL: judges now what is unique. What refers to other tables waits for the end. -#}
+{% macro judge_uniqueness(relation) -%}
+    {%- set names = query("
+        select string_agg(connamespace::regnamespace || '.' || quote_ident(conname), ', ')
+        from pg_catalog.pg_constraint
+        where
+            conrelid = to_regclass('" ~ relation ~ "')
+            and contype in ('u', 'x')
+            and condeferrable
+    ")[0][0] -%}
+    {%- if names -%}
+    set constraints {{ names }} immediate;
+    set constraints {{ names }} deferred;
+    {%- endif -%}
 {%- endmacro %}
 
 {% macro insert_sql(contract, relation, load, condition) -%}
@@ -88,7 +104,7 @@
     {%- do record(contract, load, account) if not contract.is_rehearsed -%}
     {%- do execute_sql(
         'drop table ' ~ staged
-        ~ ', verdicts, doubts, doubted, repeated_keys, copies, proposed, places, spoken'
+        ~ ', verdicts, doubts, doubted, repeated_keys, copies, proposed, places, spoken, claims'
     ) -%}
 {%- endmacro %}
 
@@ -134,20 +150,30 @@
                 and rules <@ array['" ~ links_of(contract) | map(attribute='name') | join("', '") ~ "']
         ") -%}
         {%- do doubt_links(contract, relation, staged) -%}
-        {%- do execute_sql("
-            create temporary table refused on commit drop as
-            select * from " ~ staged ~ "
-            where _row_number in (select row_number from doubts) and _row_number not in (table doubted)
-        ") -%}
-        {%- do unwrite(contract, relation, account, 'refused') -%}
-        {%- do unsay(contract, load, 'refused') -%}
-        {%- do execute_sql('drop table superseded, refused') -%}
+        {%- do refuse(contract, relation, load, account) -%}
+        {%- do execute_sql('drop table superseded') -%}
     {%- endif -%}
+    {%- do settle_exchanges(contract, relation, staged, load, account) -%}
     {%- do execute_sql("
         insert into verdicts
         select row_number, rules from doubts
-        where row_number in (select _row_number from " ~ staged ~ ")
+        where not is_exchange and row_number in (select _row_number from " ~ staged ~ ")
     ") -%}
+{%- endmacro %}
+
+{#- Takes back what was done with rows that came into doubt since. -#}
+{% macro refuse(contract, relation, load, account) -%}
+    {%- do execute_sql("
+        create temporary table refused on commit drop as
+        select * from " ~ staged_of(contract) ~ "
+        where
+            _row_number in (select row_number from doubts where not is_exchange)
+            and _row_number not in (table doubted)
+    ") -%}
+    {%- do unwrite(contract, relation, account, 'refused') -%}
+    {%- do unsay(contract, load, 'refused') -%}
+    {%- do execute_sql('insert into doubted select _row_number from refused') -%}
+    {%- do execute_sql('drop table refused') -%}
 {%- endmacro %}
 
 {#- Takes rows out again that this transaction wrote before the lock. -#}

@@ -48,7 +48,7 @@
     {%- set staged = staged_of(contract) -%}
     {%- set key = key_of(contract)[0] -%}
     {%- set content = content_columns(contract) | join(', ') -%}
-    {%- do execute_sql('drop table if exists undone, verdicts, doubts') -%}
+    {%- do execute_sql('drop table if exists undone, verdicts, doubts, claims') -%}
     {%- do refuse_outdated_table(contract) -%}
     {%- do refuse_lost_rows(contract) -%}
     {%- do lock_curated(relation) -%}
@@ -110,15 +110,20 @@
     {%- do execute_sql("
         create temporary table verdicts (row_number bigint, rules text[]) on commit drop;
         create temporary table doubts (row_number bigint, rules text[], holder "
-        ~ contract.columns[key].data_type ~ ") on commit drop
+        ~ contract.columns[key].data_type ~ ", is_exchange boolean not null default false)
+        on commit drop;
+        create temporary table claims (like doubts) on commit drop
     ") -%}
-    {%- do judge_rows(contract, staged, 'verdicts', 'where not _is_deletion') -%}
+    {%- do judge_rows(contract, staged, 'doubts', 'where not _is_deletion') -%}
     {%- do doubt(contract, relation, staged, ' and not staged._is_deletion') -%}
     {%- set restored = '(select * from ' ~ staged ~ ' where not _is_deletion)' -%}
     {%- do doubt_links(contract, relation, restored) -%}
     {%- do doubt_references(contract, restored) -%}
     {%- do doubt_queries(contract, relation, restored) -%}
-    {%- do execute_sql('insert into verdicts select row_number, rules from doubts') -%}
+    {%- do settle_exchanges(contract, relation, restored) -%}
+    {%- do execute_sql(
+        'insert into verdicts select row_number, rules from doubts where not is_exchange'
+    ) -%}
     {%- do drop_rejected(staged) -%}
     {%- set restored = journaled(contract, by, "
         update " ~ relation ~ " as target
