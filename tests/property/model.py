@@ -494,9 +494,12 @@ class Model:
             - broken
         ):
             broken |= more
-        for *ends, rule in steps:
-            for end in found.keys() & broken & set(ends):
-                found[end] |= {rule}
+        # Who only gives has no other reason to be rejected, or that one.
+        named = {place for place, *_ in steps} | {place for place, rules in found.items() if rules}
+        for place, giver, rule in steps:
+            for end in {place} | ({giver} - named):
+                if end in broken and end in found:
+                    found[end] |= {rule}
         return {place: rules for place, rules in found.items() if rules}
 
     def _holders(self, key: Key, row: Row) -> list[tuple[str, Key]]:

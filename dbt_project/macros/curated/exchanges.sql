@@ -99,10 +99,18 @@
             select ends.other from rejected inner join ends on ends.one = rejected.row_number
         )
 
-        select ends.one as row_number, ends.rules
-        from ends
-        inner join rejected on rejected.row_number = ends.one
-        where ends.one in (select _row_number from " ~ staged ~ ")
+        select row_number, rules
+        from (
+            select taker as row_number, rules from steps
+            union all
+            select giver, rules from steps
+            where
+                giver not in (select taker from steps)
+                and giver not in (select row_number from doubts where not is_exchange)
+        ) as named
+        where
+            row_number in (select row_number from rejected)
+            and row_number in (select _row_number from " ~ staged ~ ")
     ") -%}
     {%- set rows = query("
         select count(distinct row_number) from exchanged
