@@ -121,6 +121,16 @@ def parse_json(text: str) -> Any:  # noqa: ANN401 - it is JSON
     return value
 
 
+def as_json(value: object) -> str:
+    """What `parse_json` gave as JSON again, its numbers with all their digits."""
+    if isinstance(value, dict):
+        members = (f"{json.dumps(name)}: {as_json(item)}" for name, item in value.items())
+        return f"{{{', '.join(members)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(as_json, value))}]"
+    return str(value) if isinstance(value, Decimal) else json.dumps(value)
+
+
 def _whole(digits: str) -> int | Decimal:
     return int(digits) if len(digits) <= _INT_DIGITS else Decimal(digits)
 

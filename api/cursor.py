@@ -5,7 +5,6 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any, NoReturn
 
 from fastapi import Query, Request
@@ -13,15 +12,14 @@ from pydantic import TypeAdapter
 
 from api.body import parse_json
 from api.errors import Fault, Problem, invalid
-from api.schemas import is_whole, type_adapter
+from api.schemas import type_adapter
 from assay.catalog import Column
-from assay.data_types import base_type
+from assay.grammar import form_of, read
 
 MAX_LIMIT = 200
 DEFAULT_LIMIT = 50
 LIMIT = f"Rows on a page; {DEFAULT_LIMIT} where it is not said."
 """A default in the schema is what viewers fill in, and what generated clients send."""
-_IN_QUOTES = ("text", "uuid", "date", "timestamptz")
 
 
 def limit_up_to(maximum: int) -> Any:  # noqa: ANN401 - so FastAPI types it
@@ -46,7 +44,6 @@ Cursor = Annotated[
 
 
 VERSION = type_adapter("bigint")
-_MOMENT = type_adapter("timestamptz")
 
 
 @dataclass(frozen=True)
@@ -109,33 +106,25 @@ def encoded(values: str) -> str:
     return urlsafe_b64encode(values.encode()).decode().rstrip("=")
 
 
-def read_key(column: Column, adapter: TypeAdapter[Any], text: str) -> str:
+def read_key(column: Column, text: str) -> str:
     """A key in a path, as text for PostgreSQL.
 
     Raises:
         Problem: 422 where it cannot be a value of the column.
     """
-    return as_text("key", column, adapter, text)
+    return as_text("key", column, text)
 
 
-def as_text(parameter: str, column: Column, adapter: TypeAdapter[Any], text: str) -> str:
-    """A value in a URL, as text for PostgreSQL; the adapter is the column's.
+def as_text(parameter: str, column: Column, text: str) -> str:
+    """A value in a URL, as text for PostgreSQL.
 
     Raises:
         Problem: 422 where it cannot be a value of the column.
     """
     try:
-        value = text if base_type(column.data_type) in _IN_QUOTES else parse_json(text)
-        judged = adapter.validate_python(value)
-        if "\0" in text.encode().decode():  # which fails for half of a surrogate pair
-            raise ValueError  # noqa: TRY301 - it is refused like the others
-        if base_type(column.data_type) == "timestamptz":
-            # PostgreSQL reads no offset of 16 hours or more; RFC 3339 has them.
-            return str(judged.astimezone(UTC).isoformat())
-    except (OverflowError, Problem, ValueError):
-        refuse(parameter, f"{column.title} has a wrong value.")
-    # 3.0 is a whole number in JSON, but PostgreSQL's integers do not read it
-    return str(judged) if is_whole(column.data_type) else text
+        return read(column.data_type, text).text
+    except ValueError:
+        refuse(parameter, f"{column.title}: give {_in_url(column.data_type)}.")
 
 
 def read_moment(parameter: str, text: str) -> str:
@@ -145,14 +134,15 @@ def read_moment(parameter: str, text: str) -> str:
         Problem: 422.
     """
     try:
-        moment: datetime = _MOMENT.validate_python(text)
-        return moment.astimezone(UTC).isoformat()
-    except (OverflowError, ValueError):
-        refuse(
-            parameter,
-            "Give a time in ISO 8601 with an offset or Z, such as 2026-01-31T12:00:00Z; "
-            "in a URL a + is written %2B.",
-        )
+        return read("timestamptz", text).text
+    except ValueError:
+        refuse(parameter, f"Give {_in_url('timestamptz')}.")
+
+
+def _in_url(data_type: str) -> str:
+    """What is taken for a type, for people who write it into a URL."""
+    form = form_of(data_type)
+    return f"{form}; in a URL a + is written %2B" if "+" in form else form
 
 
 def read_position(

@@ -1,25 +1,33 @@
 """Rows in request bodies: one as a JSON object, or many as an array."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from asyncpg import Record
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from api.body import parse_json, read_body
+from api.body import as_json, parse_json, read_body
 from api.errors import Fault, Problem, fault_of_rule, in_item, invalid, pointer_to
 from api.schemas import MAX_LINKS, Schemas, adapter_of
 from api.security import Subject
 from assay.catalog import Entity
 from assay.data_types import base_type
+from assay.grammar import composed, form_of, read
 
 MAX_ITEMS = 10_000
 MAX_FAULTS = 100
 _LONG = 1 << 16
 _PATCH = ("application/json", "application/merge-patch+json")
+_LEFT_OUT = {
+    "timestamptz": "digits below the microsecond were cut.",
+    "date": "the time after the day, its midnight, was left out.",
+}
+_WRITTEN = ("text", *_LEFT_OUT)
+"""Types of which one value has several forms."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +35,35 @@ class Documents:
     """What a request wants to be written."""
 
     text: str
-    """A JSON array, as it came: PostgreSQL reads numbers with all their digits."""
+    """A JSON array, as it came but for what notation means: PostgreSQL reads numbers with all their
+    digits."""
     names: frozenset[str]
     """Members that at least one has."""
     is_list: bool
     """Whether it came as one."""
     count: int
+    notes: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    """What was left out of values, as warnings, by the place of the document."""
+    keys: tuple[str, ...] = ()
+    """Of the documents, in their order, where each has one."""
+
+    def answers(self, rows: Iterable[Mapping[str, str] | Record]) -> list[str]:
+        """The bodies of written rows, with the notes of their documents among their warnings."""
+        if not self.notes:
+            return [row["body"] for row in rows]
+        places = {key: place for place, key in enumerate(self.keys)}
+        return [
+            _with_warnings(row["body"], self.notes.get(places.get(row["key"], place), []))
+            for place, row in enumerate(rows)
+        ]
+
+
+def _with_warnings(body: str, notes: list[dict[str, Any]]) -> str:
+    """The list of warnings is the last member of a written row."""
+    added = ", ".join(map(as_json, notes))
+    if not added or not body.endswith("]}"):
+        return body
+    return f"{body[:-2]}{'' if body[:-2].endswith('[') else ', '}{added}]}}"
 
 
 class Bodies:
@@ -71,7 +102,7 @@ class Bodies:
             documents = await asyncio.to_thread(
                 self._many, text, value, self._schemas.patch_of_list
             )
-            keys = (document[self._key.name] for document in value)
+            keys = [document[self._key.name] for document in value]
             self._refuse_twice(keys, pointer_to(self._key.name))
             return documents
         found = self._one(text, value, self._schemas.patch)
@@ -97,13 +128,18 @@ class Bodies:
             for fault in _faults_of(self._entity, model, {name: key})
         )
         _refuse(in_item(Fault(fault.detail), place) for place, fault in faults)
+        value = [composed(key) if isinstance(key, str) else key for key in value]
         self._refuse_twice(value)
-        return Documents(text, frozenset(), is_list=True, count=len(value))
+        return Documents(as_json(value), frozenset(), is_list=True, count=len(value))
 
     def _one(self, text: str, value: object, model: type[BaseModel]) -> Documents:
         _refuse(self._faults(value, model))
         assert isinstance(value, dict)  # noqa: S101 - it was judged
-        return Documents(f"[{text}]", frozenset(value), is_list=False, count=1)
+        notes = self._settle(value)
+        text = text if notes is None else as_json(value)
+        return Documents(
+            f"[{text}]", frozenset(value), is_list=False, count=1, notes={0: notes} if notes else {}
+        )
 
     def _many(self, text: str, values: list[Any], model: type[BaseModel]) -> Documents:
         _check_length(values)
@@ -113,7 +149,44 @@ class Bodies:
             for fault in self._faults(value, model)
         )
         names = frozenset(name for value in values for name in value)
-        return Documents(text, names, is_list=True, count=len(values))
+        settled = [self._settle(value) for value in values]
+        is_changed = any(notes is not None for notes in settled)
+        return Documents(
+            as_json(values) if is_changed else text,
+            names,
+            is_list=True,
+            count=len(values),
+            notes={place: notes for place, notes in enumerate(settled) if notes},
+            keys=tuple(self._key_of(value) for value in values)
+            if model is self._schemas.patch_of_list
+            else (),
+        )
+
+    def _settle(self, document: dict[str, Any]) -> list[dict[str, Any]] | None:
+        """Put each value into the form in which PostgreSQL reads it as it is meant.
+
+        None where nothing had to be put; else what was left out, as warnings.
+        """
+        notes: list[dict[str, Any]] = []
+        is_changed = False
+        for name, value in document.items():
+            settled = _composed(value)
+            column = self._entity.columns_by_name.get(name)
+            if column and isinstance(settled, str) and base_type(column.data_type) in _WRITTEN:
+                found = read(column.data_type, settled)
+                settled = found.text
+                if found.is_changed:
+                    left_out = _LEFT_OUT[base_type(column.data_type)]
+                    message = f"{column.title}: {left_out}"
+                    notes.append({"name": f"{name}_read", "message": message, "columns": [name]})
+            if settled != value:
+                is_changed = True
+                document[name] = settled
+        return notes if is_changed else None
+
+    def _key_of(self, document: dict[str, Any]) -> str:
+        key = str(document[self._key.name])
+        return key.lower() if base_type(self._key.data_type) == "uuid" else key
 
     def _faults(self, value: object, model: type[BaseModel]) -> tuple[Fault, ...]:
         if not isinstance(value, dict):
@@ -205,5 +278,17 @@ def _fault(entity: Entity, name: str, error: ErrorDetails) -> Fault:
         casts = (r for r in entity.rules if r.kind == "cast" and r.columns == (name,))
         rule = next(casts, None)
     if rule is None:
-        return Fault(f"{column.title} has a wrong value.", pointer_to(name))
+        detail = f"{column.title}: give {form_of(column.data_type)}."
+        return Fault(detail, pointer_to(name), columns=(name,))
     return fault_of_rule(rule)
+
+
+def _composed(value: Any) -> Any:  # noqa: ANN401 - it is JSON
+    """All texts in it in Unicode's composed form."""
+    if isinstance(value, str):
+        return composed(value)
+    if isinstance(value, list):
+        return [_composed(item) for item in value]
+    if isinstance(value, dict):
+        return {composed(name): _composed(item) for name, item in value.items()}
+    return value

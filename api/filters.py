@@ -13,16 +13,13 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from api.cursor import as_text, refuse
-from api.schemas import adapter_of, name_of
+from api.schemas import name_of
 from api.versions import quoted, relation_of
 from assay.catalog import Column, Entity, Link
 from assay.data_types import base_type
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
 
 _EQUALITY = ("eq", "ne", "in", "isnull")
 _ORDER = (*_EQUALITY, "lt", "lte", "gt", "gte")
@@ -159,11 +156,9 @@ class Filters:
     def __init__(self, entity: Entity) -> None:
         self._key = entity.key[0]
         self._known: dict[str, tuple[Column | Link, str]] = {}
-        self._adapters: dict[str, TypeAdapter[Any]] = {}
         for link in entity.links:
             self._known[f"{link.name}__contains"] = (link, "contains")
         for column in entity.columns:
-            self._adapters[column.name] = adapter_of(column)
             for operator in operators_of(column):
                 self._known[f"{column.name}__{operator}"] = (column, operator)
         # a column wins over an operator of another
@@ -201,7 +196,7 @@ class Filters:
             refuse(parameter, f"There is no such {what}.")
         column, operator = self._known[name]
         if isinstance(column, Link):
-            value = as_text(parameter, column.far, adapter_of(column.far), text)
+            value = as_text(parameter, column.far, text)
             return Linked(column, self._key, value)
         if operator == "isnull":
             if text not in ("true", "false"):
@@ -216,9 +211,8 @@ class Filters:
 
     def _value(self, parameter: str, column: Column, operator: str, text: str) -> str:
         if operator == "contains" and base_type(column.data_type).endswith("[]"):
-            adapter = adapter_of(item_of(column))
-            return as_text(parameter, item_of(column), adapter, text)
-        value = as_text(parameter, column, self._adapters[column.name], text)
+            return as_text(parameter, item_of(column), text)
+        value = as_text(parameter, column, text)
         if column.enum and operator in _EQUALITY and value not in map(str, column.enum):
             options = ", ".join(map(str, column.enum))
             refuse(parameter, f"{column.title} is one of {options}.")
@@ -307,9 +301,11 @@ def _examples(entity: Entity) -> Iterator[str]:
 
 def _items(parameter: str, text: str) -> list[str]:
     try:
-        (items,) = csv.reader([text], strict=True)
+        # A blank before an item, as people write lists, would make its quotes part of it.
+        (items,) = csv.reader([text], strict=True, skipinitialspace=True)
     except (csv.Error, ValueError):
         refuse(parameter, "Give values between commas; what holds a comma stands in quotes.")
+    # One that has blanks around it stands in quotes.
     if "" in items:
         refuse(parameter, "A value is missing between the commas.")
     if not 1 <= len(items) <= _MAX_VALUES:

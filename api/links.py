@@ -12,7 +12,7 @@ from api.errors import Problem, documented, problem_of
 from api.linking import link_statement, unlink_statement
 from api.resource import WRITING, Resource, found
 from api.router import Router
-from api.schemas import adapter_of, schema_of, words
+from api.schemas import schema_of, words
 from api.security import Subject, editor_of
 from api.users import User
 from assay.catalog import Link
@@ -29,7 +29,6 @@ def _add_routes(router: Router, resource: Resource, link: Link) -> None:
     entity = resource.entity
     path = f"/{{key}}/{link.path}/{{other}}"
     link_sql, unlink_sql = link_statement(link), unlink_statement(link)
-    adapter = adapter_of(link.far)
     other: dict[str, Any] = {
         "name": "other",
         "in": "path",
@@ -42,7 +41,7 @@ def _add_routes(router: Router, resource: Resource, link: Link) -> None:
 
     async def read_other(request: Request, _subject: Subject) -> str:
         check_parameters(request)
-        return as_text("other", link.far, adapter, segment_text(request.path_params["other"]))
+        return as_text("other", link.far, segment_text(request.path_params["other"]))
 
     Key = Annotated[str, Depends(resource.requests.key)]  # noqa: N806
     Other = Annotated[str, Depends(read_other)]  # noqa: N806

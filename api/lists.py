@@ -179,7 +179,7 @@ def writing_router_of(resource: Resource) -> Router:
                 caller=caller,
                 again=plan.patch_many,
             )
-            return answer(f'{{"items":[{",".join(row["body"] for row in rows)}]}}')
+            return answer(f'{{"items":[{",".join(documents.answers(rows))}]}}')
         values = Values([documents.text, caller.username, entity.name])
         sql = plan.patch_where(filter_.sql(values))
         row = found(await database.write_row(entity.name, sql, *values.bound))
@@ -243,10 +243,10 @@ def _export(resource: Resource, listing: Listing, caller: User, database: Databa
 
 def created(documents: Documents, rows: list[dict[str, str]], path: str) -> Response:
     if documents.is_list:
-        return answer(f'{{"items":[{",".join(row["body"] for row in rows)}]}}', 201)
+        return answer(f'{{"items":[{",".join(documents.answers(rows))}]}}', 201)
     (row,) = rows
     headers = {"Location": f"{path}/{quote(row['key'], safe='')}", **tag_of(row["version"])}
-    return answer(row["body"], 201, headers)
+    return answer(documents.answers(rows)[0], 201, headers)
 
 
 def check_extent(filter_: Filter, *, is_list: bool) -> None:

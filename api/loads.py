@@ -181,7 +181,7 @@ async def asked_load(request: Request, _subject: Subject) -> str:
 
 def read_load_id(request: Request) -> str:
     """The load in the path. Raises `Problem` 422."""
-    return read_key(_ID, ID_TYPE, request.path_params["load_id"])
+    return read_key(_ID, request.path_params["load_id"])
 
 
 def _check_taken_back(load: Record, load_id: str) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
 
 from api.addresses import site_of
 from api.body import parse_object, read_body
@@ -21,6 +22,11 @@ _SENTENCES = {
     "extra_forbidden": "There is no such field.",
     "missing": "This field is missing.",
     "string_too_long": "This field is too long.",
+    "string_too_short": "This field is empty.",
+    "string_type": "This field is a text, in quotes.",
+    "bool_type": "This field is true or false, without quotes.",
+    "list_type": "This field is a list of texts.",
+    "value_error": "This name has white space around it, or characters that nobody sees.",
 }
 
 
@@ -59,13 +65,17 @@ async def read_members(request: Request, model: type[_Body]) -> _Body:
     try:
         return model.model_validate(parse_object(text))
     except ValidationError as error:
-        found = {str(e["loc"][0]): e["type"] for e in error.errors(include_input=False)}
+        found = {str(e["loc"][0]): _sentence(e) for e in error.errors(include_input=False)}
         raise invalid(
-            *(
-                Fault(_SENTENCES.get(kind, "This field has a wrong value."), pointer_to(name))
-                for name, kind in found.items()
-            )
+            *(Fault(sentence, pointer_to(name)) for name, sentence in found.items())
         ) from None
+
+
+def _sentence(error: ErrorDetails) -> str:
+    if error["type"] == "literal_error":
+        return f"This field is {error['ctx']['expected']}."
+    other = "The API's description gives another form of this field."
+    return _SENTENCES.get(error["type"], other)
 
 
 def members_of(model: type[_Body]) -> Callable[[Request], Awaitable[_Body]]:

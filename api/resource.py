@@ -33,7 +33,7 @@ from api.listing import Listing
 from api.parameters import Listings
 from api.proposal import warnings_of
 from api.query import FAULTS, Plan, plan_of
-from api.schemas import Schemas, adapter_of, name_of, schema_of
+from api.schemas import Schemas, name_of, schema_of
 from api.security import Subject
 from api.users import User
 from assay.catalog import Catalog, CatalogError, Column, Entity, Link
@@ -52,7 +52,7 @@ AS_OF: dict[str, Any] = {
     "required": False,
     "schema": {"type": "string", "format": "date-time"},
     "description": (
-        "The row as it was at this time: ISO 8601 with an offset or Z, such as "
+        "The row as it was at this time: ISO 8601, UTC without an offset, such as "
         "2026-01-31T12:00:00Z; in a URL a `+` is written `%2B`. The time of a load is when its "
         "file was taken in."
     ),
@@ -65,7 +65,6 @@ class Requests:
 
     def __init__(self, entity: Entity, catalog: Catalog) -> None:
         self._key = entity.columns_by_name[entity.key[0]]
-        self._adapter = adapter_of(self._key)
         self._listings = Listings(entity, catalog)
 
     async def listing(self, request: Request, _subject: Subject) -> Listing:
@@ -101,7 +100,7 @@ class Requests:
         return {"name": "key", "in": "path", "required": True, "schema": schema}
 
     def _key_of(self, request: Request) -> str:
-        return read_key(self._key, self._adapter, segment_text(request.path_params["key"]))
+        return read_key(self._key, segment_text(request.path_params["key"]))
 
 
 class Plans:

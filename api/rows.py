@@ -90,7 +90,7 @@ def router_of(resource: Resource) -> Router:
         rows = await writer.write(
             database, plan.replace, key, versions, documents=document, caller=caller
         )
-        return changed(rows or await _missing(database, plan, key, versions))
+        return changed(document, rows or await _missing(database, plan, key, versions))
 
     @router.patch(
         "/{key}",
@@ -118,7 +118,7 @@ def router_of(resource: Resource) -> Router:
         rows = await writer.write(
             database, plan.patch, key, versions, documents=document, caller=caller
         )
-        return changed(rows or await _missing(database, plan, key, versions))
+        return changed(document, rows or await _missing(database, plan, key, versions))
 
     @router.delete(
         "/{key}",
@@ -138,8 +138,8 @@ def router_of(resource: Resource) -> Router:
     return router
 
 
-def changed(rows: list[Record]) -> Response:
-    return answer(rows[0]["body"], headers=tag_of(rows[0]["version"]))
+def changed(document: Documents, rows: list[Record]) -> Response:
+    return answer(document.answers(rows)[0], headers=tag_of(rows[0]["version"]))
 
 
 async def _missing(

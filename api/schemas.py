@@ -7,13 +7,11 @@ from PostgreSQL as the JSON text they are.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -26,17 +24,18 @@ from pydantic import (
 )
 
 from api.fields import NextCursor
-from assay.catalog import Column, Entity, Link
+from assay.catalog import LARGEST, MAX_DIGITS, Column, Entity, Link
 from assay.data_types import base_type
+from assay.grammar import NUMBER, read
 
 
-def _matching(pattern: str) -> Callable[[Any], Any]:
-    """A text in one form only, so that Python and PostgreSQL cannot read it differently."""
-    compiled = re.compile(pattern, re.ASCII)
+def _written_as(data_type: str) -> Callable[[Any], Any]:
+    """A text of the grammar, so that Python and PostgreSQL cannot read it differently."""
 
     def check(value: object) -> str:
-        if not isinstance(value, str) or not compiled.fullmatch(value):
-            raise ValueError
+        if not isinstance(value, str):
+            raise ValueError  # noqa: TRY004 - pydantic wants it so
+        read(data_type, value)
         return value
 
     return check
@@ -50,13 +49,13 @@ def _whole(value: object) -> object:
 
 
 def _number(value: object) -> Decimal:
-    if isinstance(value, str) and _DIGITS.fullmatch(value):
-        value = Decimal(value)
+    if isinstance(value, str):
+        value = Decimal(read("numeric", value).text)
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError  # noqa: TRY004 - pydantic wants it so
     number = Decimal(value)
-    # PostgreSQL, 8.1.2: 131,072 digits before the decimal point, 16,383 after it
-    if number.adjusted() >= 131072 or -int(number.as_tuple().exponent) > 16383:  # noqa: PLR2004
+    # as the grammar takes exponents, which PostgreSQL has room for
+    if abs(number.adjusted()) >= _EXPONENT or -int(number.as_tuple().exponent) >= _EXPONENT:
         raise ValueError
     return number
 
@@ -70,11 +69,8 @@ def _double(value: Decimal) -> Decimal:
 MAX_LINKS = 10_000
 """Of one row, in one field of a body."""
 _BIGINT_DIGITS = 19
-_DIGITS = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,5})?", re.ASCII)
-_DATE = r"\d{4}-\d\d-\d\d"
-_CLOCK = r"[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)"
-_UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_DIGITS_AS_TEXT = {"type": "string", "pattern": f"^{_DIGITS.pattern}$"}
+_EXPONENT = 10_000
+_DIGITS_AS_TEXT = {"type": "string", "pattern": f"^{NUMBER.pattern}$"}
 
 
 def _integer(bits: int) -> tuple[Any, dict[str, Any]]:
@@ -86,7 +82,7 @@ def _integer(bits: int) -> tuple[Any, dict[str, Any]]:
 _TYPES: dict[str, tuple[Any, dict[str, Any]]] = {
     "text": (StrictStr, {"type": "string"}),
     "uuid": (
-        Annotated[str, BeforeValidator(_matching(_UUID))],
+        Annotated[str, BeforeValidator(_written_as("uuid"))],
         {"type": "string", "format": "uuid"},
     ),
     "smallint": _integer(16),
@@ -99,11 +95,11 @@ _TYPES: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "boolean": (StrictBool, {"type": "boolean"}),
     "date": (
-        Annotated[date, BeforeValidator(_matching(_DATE))],
+        Annotated[str, BeforeValidator(_written_as("date"))],
         {"type": "string", "format": "date"},
     ),
     "timestamptz": (
-        Annotated[AwareDatetime, BeforeValidator(_matching(_DATE + _CLOCK))],
+        Annotated[str, BeforeValidator(_written_as("timestamptz"))],
         {"type": "string", "format": "date-time"},
     ),
     "jsonb": (Any, {}),
@@ -161,7 +157,10 @@ def schema_of(column: Column, *, is_input: bool = False) -> dict[str, Any]:
         schema["examples"] = [column.examples[0]]
     if column.is_server_owned:
         schema["readOnly"] = True
-    return {**schema, "title": column.title, "description": column.description}
+    description = column.description
+    if column.is_bounded:
+        description += f" At most {MAX_DIGITS} significant digits, within \u00b1{LARGEST}."
+    return {**schema, "title": column.title, "description": description}
 
 
 def _limits(column: Column) -> dict[str, Any]:

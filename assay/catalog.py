@@ -12,12 +12,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from assay.data_types import CatalogError as CatalogError  # noqa: PLC0414 - it is raised here
+from assay.grammar import form_of
 from assay.listings import Api, Listing, listing_of
 
 # Columns of every curated table that the platform fills.
 PROVENANCE = ("updated_at", "updated_by")
 ENDINGS = ("csv", "tsv", "txt", "xlsx")
 """Of files that are read."""
+
+MAX_DIGITS = 40
+"""Significant ones of a number, where the contract says nothing else."""
+LARGEST = 1.7976931348623157e308
+"""Likewise: the largest number of double precision."""
 
 _NUMBER = r"(-?\d+(?:\.\d+)?)"
 _PLACEHOLDER = re.compile(r"\$\d")
@@ -26,10 +33,6 @@ Severity = Literal["error", "warn"]
 RuleKind = Literal[
     "check", "not_null", "unique", "dependency", "reference", "query", "cast", "fields"
 ]
-
-
-class CatalogError(Exception):
-    """The manifest is missing or says something that Assay cannot serve."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class Column:
     maximum: str | None = None
     max_length: int | None = None
     """In characters; these three as far as simple checks of the contract say so."""
+    is_bounded: bool = False
+    """A number of at most `MAX_DIGITS` digits, up to `LARGEST`."""
 
 
 @dataclass(frozen=True)
@@ -391,6 +396,7 @@ def _column(
         references=references.get(name),
         is_personal=bool(meta.get("pii")),
         is_hashed=meta.get("pii") == "hash",
+        is_bounded=_is_bounded(column),
         **limits,
     )
 
@@ -497,6 +503,7 @@ def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:
         for rule, declared in zip(rules, node["config"]["meta"].get("rules", ()), strict=True)
         if "where" not in declared
     }
+    bounded = {rule["bound"] for rule in node["config"]["meta"].get("rules", ()) if "bound" in rule}
     implied = [
         Rule(
             "field_count",
@@ -507,10 +514,14 @@ def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:
     ]
     for name, column in node["columns"].items():
         title = _title(column)
-        readable = f"{title} cannot be read as {column['data_type']}."
+        readable = f"{title}: give {form_of(column['data_type'])}."
         implied.append(Rule(f"{name}_type", "cast", (name,), readable))
         if _is_mandatory(column, node):
             implied.append(Rule(f"{name}_required", "not_null", (name,), f"{title} is mandatory."))
+        if _is_bounded(column) and name not in bounded:
+            bound = f"{title} has at most {MAX_DIGITS} significant digits, and is in the range of "
+            bound += "double precision (1.8e308)."
+            implied.append(Rule(f"{name}_bound", "check", (name,), bound))
         for by, values in column["config"]["meta"].get("only", {}).items():
             variants = f"{_title(node['columns'][by])} {' or '.join(values)}"
             only = f"{title} is only for {variants}."
@@ -526,7 +537,14 @@ def _rules(node: dict[str, Any]) -> tuple[Rule, ...]:
             title = _title(node["columns"][columns[0]])
             there = f"{title}: there is no such row, or others refer to it."
             implied.append(Rule(f"{columns[0]}_exists", "reference", columns, there))
-    rules += [rule for rule in implied if (rule.kind, rule.columns) not in known]
+    names = {rule.name for rule in rules}
+    rules += [
+        rule
+        for rule in implied
+        if rule.name not in names
+        # a column has any number of checks
+        and (rule.kind == "check" or (rule.kind, rule.columns) not in known)
+    ]
     partial = {rule["name"] for rule in node["config"]["meta"].get("rules", ()) if "where" in rule}
     return (*rules, *_computed_key(node, rules, partial))
 
@@ -564,6 +582,12 @@ def _computed_key(
         )
 
 
+def _is_bounded(column: dict[str, Any]) -> bool:
+    """A number without a modifier, such as `(8, 2)`, of which the contract says nothing else."""
+    meta = column["config"]["meta"]
+    return column["data_type"] in ("numeric", "decimal") and bool(meta.get("bound", True))
+
+
 def _is_mandatory(column: dict[str, Any], node: dict[str, Any]) -> bool:
     """Not null by its contract, or a key that comes from a source."""
     return any(c["type"] == "not_null" for c in column["constraints"]) or (
@@ -596,6 +620,8 @@ def _rule(rule: dict[str, Any], node: dict[str, Any]) -> Rule:
         kind, columns = "not_null", (rule["not_null"],)
     elif "cast" in rule:
         kind, columns = "cast", (rule["cast"],)
+    elif "bound" in rule:
+        kind, columns = "check", (rule["bound"],)
     else:
         kind, columns = "check", tuple(rule["columns"])
     return Rule(

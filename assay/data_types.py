@@ -2,7 +2,10 @@
 
 import re
 
-from assay.catalog import CatalogError
+
+class CatalogError(Exception):
+    """The manifest is missing or says something that Assay cannot serve."""
+
 
 BASE_TYPES = (
     "text",

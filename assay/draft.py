@@ -47,9 +47,9 @@ class Column:
         return self.profile.data_type
 
     @property
-    def given(self) -> str:
-        """The name in staging of its text."""
-        return self.name if self.data_type == "text" else f"{self.name}_given"
+    def reading(self) -> str:
+        """The type by which staging reads it: a text is an identifier if all values look so."""
+        return "identifier" if self.data_type == "text" and self.profile.is_code else self.data_type
 
     @property
     def is_mandatory(self) -> bool:
@@ -100,6 +100,8 @@ class Column:
                 return text.lower() == "true"
             case "timestamptz":
                 return instant(text).isoformat().replace("+00:00", "Z")
+            case "date":
+                return text[:10]
             case _:
                 return text
 
@@ -107,6 +109,8 @@ class Column:
     def read(self) -> str:
         """The sample as PostgreSQL is to read it."""
         value = clean(self.sample)
+        if self.data_type == "date":
+            return value[:10]
         return instant(value).isoformat() if self.data_type == "timestamptz" else value
 
 

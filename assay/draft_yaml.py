@@ -18,8 +18,14 @@ _PROVENANCE = {
     "_malformed": _MALFORMED,
     "_hash": "md5 of what the source said.",
     "_problems": "Columns that were given but could not be read.",
+    "_proposals": "What a value that is not taken may have been, for people to choose.",
 }
-_PLATFORM = (("updated_at", "timestamptz", "Updated at"), ("updated_by", "text", "Updated by"))
+_REPAIRS = {"repairs": "What was changed on the way."}
+_PLATFORM = (
+    ("repairs", "text[]", {"title": "Repairs", "default": "'{}'::text[]"}),
+    ("updated_at", "timestamptz", {"title": "Updated at"}),
+    ("updated_by", "text", {"title": "Updated by"}),
+)
 
 Yaml = dict[str, Any]
 
@@ -62,7 +68,7 @@ def staging(dataset: Dataset) -> str:
         f"One row per row of a file such as {dataset.file}, renamed and cast. What cannot be read "
         "is null and named in `_problems`."
     )
-    return _model(dataset.staging, description, _PROVENANCE | key | columns)
+    return _model(dataset.staging, description, _PROVENANCE | key | columns | _REPAIRS)
 
 
 def rejected(dataset: Dataset) -> str:
@@ -75,6 +81,7 @@ def rejected(dataset: Dataset) -> str:
         "load_id": "The load that brought the row; see GET /api/v1/loads.",
         "row_number": _ROW_NUMBER,
         "rules": "Names of the rules that the row breaks.",
+        "proposals": "What values of the row may have been, for people to choose.",
         **{column.name: f"{column.title}, as it came." for column in dataset.columns},
         "malformed": _MALFORMED,
     }
@@ -162,13 +169,13 @@ def _column(column: Column) -> Yaml:
     }
 
 
-def _platform_column(name: str, data_type: str, title: str) -> Yaml:
+def _platform_column(name: str, data_type: str, meta: Yaml) -> Yaml:
     return {
         "name": name,
         "description": f'{{{{ doc("{name}") }}}}',
         "data_type": data_type,
         "constraints": _List([_Flow(type="not_null")]),
-        "config": {"meta": _Flow(title=title, server_owned=True)},
+        "config": {"meta": _Flow(**meta, server_owned=True)},
     }
 
 

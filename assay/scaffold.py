@@ -57,7 +57,7 @@ SQL_WORDS = frozenset(
 # Columns of the platform, and what the rejected view and lists of the API say beside a row's own.
 PLATFORM_WORDS = frozenset(
     [
-        *(*PROVENANCE, "repairs", "load_id", "row_number", "rules", "malformed"),
+        *(*PROVENANCE, "repairs", "load_id", "row_number", "rules", "proposals", "malformed"),
         *("limit", "cursor", "sort", "fields", "expand", "count", "q", "format", "form", "source"),
     ]
 )
@@ -248,8 +248,7 @@ def column_names(headers: list[str], limit: int) -> Iterator[str]:
         name = _words(header)[: limit - 10].strip("_") or f"column_{place + 1}"
         if name[0].isdigit():
             name = f"column_{name}"[: limit - 10].strip("_")
-        # staging has the text of a column as `<column>_given`
-        if name in SQL_WORDS | PLATFORM_WORDS or name.endswith("_given"):
+        if name in SQL_WORDS | PLATFORM_WORDS:
             name += "_value"
         name = free(name, (*known[:place], *known[place + 1 :], *map(normalise, given)))
         given.append(name)

@@ -7,12 +7,13 @@ without a repetition so far the hashes of their first values, `MAX_HASHES` of th
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
 from typing import Literal
 
 from assay.catalog import SourceTable
+from assay.grammar import read
 from loader.errors import LoadError
 from loader.headers import MAX_HEADER_ROW, Layout, ReadAgain, match_headers, normalise
 from loader.readers import Document
@@ -24,6 +25,9 @@ DataType = Literal["boolean", "integer", "bigint", "numeric", "date", "timestamp
 _TYPES: tuple[DataType, ...] = (
     *("boolean", "integer", "bigint", "numeric", "date", "timestamptz", "uuid"),
 )
+
+# Those of which every text of the grammar is certainly one.
+_READ: tuple[DataType, ...] = ("boolean", "date", "timestamptz", "uuid")
 
 MAX_HASHES = 1_000_000
 """Beyond this, a repetition is only seen of the values that have been kept."""
@@ -43,13 +47,8 @@ _NUMBER = re.compile(
     r"-?(0|[1-9][0-9]{0,39})?\.[0-9]{1,40}([eE][+-]?[0-9]{1,3})?"
     "|-?(0|[1-9][0-9]{0,39})[eE][+-][0-9]{1,3}"
 )
-_DATE = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
-# As the macro `to_timestamp` takes it; PostgreSQL knows offsets below 16 hours.
-_INSTANT = re.compile(
-    "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9]"
-    r"(:[0-5][0-9](\.[0-9]{1,6})?)?(Z|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?)?"
-)
-_UUID = re.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+# Something that nobody reads as words: one word with a digit in it.
+_CODE = re.compile(r"(?=.*[0-9])[A-Za-z0-9][A-Za-z0-9._/-]*")
 
 
 # A number with a decimal sign, a unit or a currency: `20.3 °C`, `8,95`, `< 5 %`, `$12`.
@@ -69,9 +68,8 @@ def clean(text: str) -> str:
 
 def instant(value: str) -> datetime:
     """An instant in UTC, as which it is taken without an offset. Raises `ValueError`."""
-    if not _INSTANT.fullmatch(value):
-        raise ValueError
-    moment = datetime.fromisoformat(value)
+    text = read("timestamptz", value).text.upper().removesuffix(" UTC")
+    moment = datetime.fromisoformat(re.sub(" (?=[Z+-])", "", text))
     with suppress(OverflowError):
         return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     raise ValueError
@@ -86,20 +84,12 @@ def types_of(value: str) -> frozenset[DataType]:
         return frozenset(("integer", *whole) if bits <= 31 else whole)  # noqa: PLR2004
     if _NUMBER.fullmatch(value):
         return frozenset(("numeric",))
-    found: DataType | None = None
-    if value.lower() in ("true", "false"):
-        found = "boolean"
-    elif _UUID.fullmatch(value):
-        found = "uuid"
-    else:
+    found: set[DataType] = set()
+    for data_type in _READ:
         with suppress(ValueError):
-            if _DATE.fullmatch(value):
-                date.fromisoformat(value)
-                found = "date"
-            else:
-                instant(value)
-                found = "timestamptz"
-    return frozenset((found,) if found else ())
+            read(data_type, value)
+            found.add(data_type)
+    return frozenset(found)
 
 
 @dataclass
@@ -116,6 +106,8 @@ class ColumnProfile:
     is_negative: bool = False
     is_measured: bool = True
     """All values are numbers with a decimal sign or a unit."""
+    is_code: bool = True
+    """All values are one word with a digit in it, such as the number of an article."""
     is_unique: bool = True
     """No value was seen twice."""
     options: set[str] = field(default_factory=set)
@@ -139,6 +131,7 @@ class ColumnProfile:
         self.count += 1
         self.longest = max(self.longest, len(value))
         self.is_measured = self.is_measured and _MEASURED.fullmatch(value) is not None
+        self.is_code = self.is_code and _CODE.fullmatch(value) is not None
         if self._types:
             self._types &= types_of(value)
             self.is_negative |= value[0] == "-"

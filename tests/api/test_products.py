@@ -1,10 +1,12 @@
 """Catalogue files as shops send them: each row is judged by itself, and no file is a 5xx."""
 
 import io
+import json
 from datetime import date, datetime
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 import xlsxwriter
 
@@ -24,6 +26,8 @@ BROKEN = [
     ("price_type", "Tea,NaN,12,2026-01-31,103"),
     ("price_type", "Tea,Infinity,12,2026-01-31,104"),
     ("price_not_negative", "Tea,-0.01,12,2026-01-31,105"),
+    ("price_bound", "Tea,1e5000,12,2026-01-31,116"),
+    ("price_bound", f"Tea,{'1' * 41},12,2026-01-31,117"),
     ("price_required", "Tea,,12,2026-01-31,106"),
     ("quantity_type", "Tea,2.50,1.5,2026-01-31,107"),
     ("quantity_type", "Tea,2.50,99999999999,2026-01-31,108"),
@@ -55,7 +59,7 @@ async def test_a_bad_row_takes_no_good_one_with_it(served: Served) -> None:
     lines = [HEADER, GOOD, *(line for _, line in BROKEN), "Milk,0,0,2026-01-31T08:00:00+01:00,2"]
     response = await send(served, "\n".join(lines).encode())
     account = account_of(response)
-    assert (account["rows"], account["new"], account["rejected"]) == (21, 2, 19)
+    assert (account["rows"], account["new"], account["rejected"]) == (23, 2, 21)
     load_id = response.json()["load_id"]
     rejected = await served.editor.get(f"/api/v1/loads/{load_id}/rejected", params={"limit": 100})
     found = {
@@ -143,3 +147,27 @@ async def test_products_are_written_by_their_barcode(served: Served) -> None:
         assert refused.json()["errors"][0]["rule"] == rule
     found = await served.reader.get(PRODUCTS, params={"q": "tea"})
     assert len(found.json()["items"]) == 2
+
+
+async def test_a_number_without_bound_is_refused_by_every_writer(served: Served) -> None:
+    """In the API as in a file, by the rule and the constraint that follow from the type."""
+    tea = {"barcode": "118", "name": "Tea", "quantity": 1, "last_updated": "2026-01-31"}
+    headers = {"Content-Type": "application/json"}
+    for price in ("1e5000", '"1e5000"', "1e-400", "1" * 41, f"0.{'1' * 41}"):
+        body = json.dumps(tea)[:-1] + f', "price": {price}}}'
+        response = await served.editor.post(PRODUCTS, content=body, headers=headers)
+        assert response.status_code == 422, price
+        (error,) = response.json()["errors"]
+        assert (error["rule"], error["columns"]) == ("price_bound", ["price"])
+        assert "40 significant digits" in error["detail"]
+    with pytest.raises(psycopg.errors.CheckViolation, match="products__price_bound"):
+        served.warehouse.query(
+            "insert into curated.products (barcode, name, price, quantity, last_updated,"
+            " updated_at, updated_by, repairs)"
+            " values ('119', 'Tea', 'NaN', 1, now(), now(), '', '{}')"
+        )
+    body = json.dumps(tea)[:-1] + f', "price": {"9" * 40}}}'
+    made = await served.editor.post(PRODUCTS, content=body, headers=headers)
+    assert made.status_code == 201, made.text
+    schema = (await served.editor.get("/openapi.json")).json()["components"]["schemas"]
+    assert "1.7976931348623157e+308" in json.dumps(schema)

@@ -84,27 +84,9 @@ CHANGES = {
     ],
     STAGING: [
         (
-            "        {{ clean_text('efficiency') }} as efficiency_given\n",
-            """\
-        {{ clean_text('efficiency') }} as efficiency_given,
-        {{ clean_text('altitude_metre') }} as altitude_given
-""",
-        ),
-        (
-            "        {{ to_number('efficiency_given') }} as efficiency\n",
-            """\
-        {{ to_number('efficiency_given') }} as efficiency,
-        {{ to_number('altitude_given') }} as altitude_metre
-""",
-        ),
-        (
-            "            'efficiency': 'efficiency_given',\n",
-            """\
-            'efficiency': 'efficiency_given',
-            'altitude_metre': 'altitude_given',
-""",
-        ),
-        ("    efficiency,\n\n", "    efficiency,\n    altitude_metre,\n\n"),
+            "        'efficiency': 'numeric',\n",
+            "        'efficiency': 'numeric',\n        'altitude_metre': 'numeric',\n",
+        )
     ],
     SOURCES: [
         (

@@ -165,8 +165,8 @@ def test_new_column(warehouse: Warehouse, change: Change) -> None:
         (CONTRACT, "\n      - name: updated_at\n", NEW_COLUMN),
         (
             STAGING,
-            "    ---------- notes\n    repairs\n",
-            "    'first'::text as batch,\n    repairs\n",
+            "    computed={\n",
+            "    computed={\n        'batch': \"'first'::text\",\n",
         ),
     )
     warehouse.build()
@@ -188,8 +188,8 @@ def test_new_column_that_cannot_be_filled(warehouse: Warehouse, change: Change) 
         (CONTRACT, "\n      - name: updated_at\n", NEW_COLUMN.replace(", default: \"'none'\"", "")),
         (
             STAGING,
-            "    ---------- notes\n    repairs\n",
-            "    'first'::text as batch,\n    repairs\n",
+            "    computed={\n",
+            "    computed={\n        'batch': \"'first'::text\",\n",
         ),
     )
     failure = warehouse.failure_of_build()

@@ -82,16 +82,13 @@ CONDITION: Row = {
 }
 GOOD = {"patients": PATIENT, "encounters": ENCOUNTER, "conditions": CONDITION}
 
-# What the data dictionary of Synthea says is required, and what it says is no text.
+# What the data dictionary of Synthea says is required and all of its versions have, and what it
+# says is no text.
 REQUIRED = {
     "patients": (
-        *("Id", "BIRTHDATE", "SSN", "FIRST", "LAST", "RACE", "ETHNICITY", "GENDER", "BIRTHPLACE"),
-        *("ADDRESS", "CITY", "STATE", "HEALTHCARE_EXPENSES", "HEALTHCARE_COVERAGE", "INCOME"),
+        *("Id", "BIRTHDATE", "SSN", "FIRST", "LAST", "RACE", "GENDER", "BIRTHPLACE", "ADDRESS"),
     ),
-    "encounters": (
-        *("Id", "START", "PATIENT", "ORGANIZATION", "PROVIDER", "PAYER", "ENCOUNTERCLASS", "CODE"),
-        *("DESCRIPTION", "BASE_ENCOUNTER_COST", "TOTAL_CLAIM_COST", "PAYER_COVERAGE"),
-    ),
+    "encounters": ("Id", "START", "PATIENT", "ENCOUNTERCLASS", "CODE", "DESCRIPTION"),
     "conditions": ("START", "PATIENT", "ENCOUNTER", "CODE", "DESCRIPTION"),
 }
 UNREADABLE = {
@@ -194,7 +191,7 @@ def test_bad_rows_of_every_kind(clinic: Warehouse, entity: str) -> None:
     contradicting = [own(entity, 503), own(entity, 503, **other[entity])]
     # a row as it was, one twice, two of which each says another thing
     rows += [*taken, GOOD[entity], taken[0], *contradicting]
-    short = ",".join(rows[0].values()).rpartition(",")[0]
+    short = ",".join(list(rows[0].values())[:3])
     load_id = load(clinic, entity, rows, "mixed.csv", short, "")
     clinic.build()
 

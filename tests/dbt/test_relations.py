@@ -170,8 +170,11 @@ def test_a_new_column_of_a_table_that_others_refer_to(visited: Warehouse, folder
     for name, old, new in (
         (
             "staging/energy/stg_energy__sites.sql",
-            "    name,\n    country,\n",
-            "    name,\n    upper(name) as label,\n    country,\n",
+            "    special={'country': 'text'}\n) %}\n",
+            (
+                "    special={'country': 'text', 'label': none}\n) %}\n"
+                "    upper(name__text) as label,\n"
+            ),
         ),
         (
             "marts/energy/_energy__models.yml",

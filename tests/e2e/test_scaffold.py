@@ -197,7 +197,7 @@ def test_contracts_are_in_force(drafted: Project) -> None:
         assert refused.json()["errors"][0]["rule"] == "gender_known"
 
         condition = client.get("/api/v1/conditions?limit=1").json()["items"][0]
-        own = ("condition_id", "updated_at", "updated_by")
+        own = ("condition_id", "repairs", "updated_at", "updated_by")
         body = {name: value for name, value in condition.items() if name not in own}
         same = client.post("/api/v1/conditions", json=body)
         assert (same.status_code, same.json()["errors"][0]["rule"]) == (409, "condition_id_unique")

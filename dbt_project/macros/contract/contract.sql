@@ -37,7 +37,7 @@
         {%- do checks.update({constraint.name: constraint.expression}) -%}
     {%- endfor -%}
 
-    {%- set rules = [] -%}
+    {%- set rules, bounded = [], [] -%}
     {%- for declared in contract.config.meta.get('rules', []) -%}
         {%- set rule = {
             'name': declared.name,
@@ -71,6 +71,13 @@
             {%- do rule.update({'kind': 'not_null', 'columns': [declared.not_null]}) -%}
         {%- elif declared.cast is defined -%}
             {%- do rule.update({'kind': 'cast', 'columns': [declared.cast]}) -%}
+        {%- elif declared.bound is defined -%}
+            {%- do rule.update({
+                'kind': 'check',
+                'columns': [declared.bound],
+                'expression': bound_of(declared.bound),
+            }) -%}
+            {%- do bounded.append(declared.bound) -%}
         {%- else -%}
             {%- do rule.update({
                 'kind': 'check',
@@ -98,6 +105,19 @@
             {%- do implied.append(
                 {'name': name ~ '_required', 'kind': 'not_null', 'columns': [name]}
             ) -%}
+        {%- endif -%}
+        {#- a number of any size would be one that others cannot read -#}
+        {%- if
+            column.data_type in ('numeric', 'decimal')
+            and name not in bounded
+            and column.config.meta.get('bound', true)
+        -%}
+            {%- do implied.append({
+                'name': name ~ '_bound',
+                'kind': 'check',
+                'columns': [name],
+                'expression': bound_of(name),
+            }) -%}
         {%- endif -%}
         {#- a column of some variants of the entity -#}
         {%- for by, values in column.config.meta.get('only', {}).items() -%}
@@ -130,7 +150,9 @@
     {%- for rule in implied -%}
         {%- set ns = namespace(declared=false) -%}
         {%- for known in rules if known.kind == rule.kind -%}
-            {%- if (known.columns == rule.columns and not known.where) or known.name == rule.name -%}
+            {#- a column has any number of checks -#}
+            {%- set is_alike = known.columns == rule.columns and not known.where and rule.kind != 'check' -%}
+            {%- if is_alike or known.name == rule.name -%}
                 {%- set ns.declared = true -%}
             {%- endif -%}
         {%- endfor -%}
@@ -201,6 +223,18 @@
         {%- endfor -%}
     {%- endfor -%}
     {{ return(found) }}
+{%- endmacro %}
+
+{#- A number that every program can read: within the range of double precision, with at most 40
+    significant digits. The first line is all that is asked of nearly every one. -#}
+{% macro bound_of(column) -%}
+    (abs({{ column }}) < 1e15 and scale({{ column }}) <= 24)
+    or (
+        abs({{ column }}) <= 1.7976931348623157e308
+        and (abs({{ column }}) >= 4.9406564584124654e-324 or {{ column }} = 0)
+        and scale({{ column }}) <= 364
+        and length(btrim(translate({{ column }}::text, '-.', ''), '0')) <= 40
+    )
 {%- endmacro %}
 
 {#- {column: contract that it refers to}, by foreign keys of one column to a model's key.

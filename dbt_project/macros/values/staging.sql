@@ -54,11 +54,13 @@
 {%- endmacro %}
 
 {#- What was changed, for people to read: {column: text given}, or {column: [text given,
-    text kept]} where the column has another form than the text that is kept. -#}
+    text kept]} where the column has another form than the text that is kept, or {column:
+    [text given, text kept, text that is a problem where the column is null]}. -#}
 {% macro repairs(columns) -%}
     array_remove(array[
         {%- for column, texts in columns.items() %}
-        {%- set given, kept = (texts, column) if texts is string else texts %}
+        {%- set texts = [texts, column] if texts is string else texts %}
+        {%- set given, kept = texts[0], texts[1] %}
         {#- In this order, because PostgreSQL computes the column anew at each use. #}
         case
             when
@@ -66,11 +68,14 @@
                     when {{ given }} is null then {{ kept }} is not null
                     else {{ given }} <> {{ kept }}::text
                 end
+                {%- if texts | length > 2 %}
+                and ({{ column }} is not null or {{ texts[2] }} is null)
+                {%- endif %}
                 then '{{ column }}: ' || coalesce({{ given }}, 'blank') || ' -> ' || {{ kept }}
         end
         {{- "," if not loop.last }}
         {%- endfor %}
-    ], null)
+    ]::text[], null)
 {%- endmacro %}
 
 {#- What a value that is not taken may have been, for people to choose:
@@ -84,7 +89,7 @@
         end
         {{- "," if not loop.last }}
         {%- endfor %}
-    ], null)
+    ]::text[], null)
 {%- endmacro %}
 
 {#- The default that a column's contract states, for staging to use as the API

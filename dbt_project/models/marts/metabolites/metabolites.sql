@@ -2,7 +2,6 @@
 -- depends_on: {{ function('is_cas_number') }}
 -- depends_on: {{ function('is_standard_inchi') }}
 -- depends_on: {{ function('has_declared_hydrogens') }}
--- depends_on: {{ function('is_double_precision') }}
 
 with
 

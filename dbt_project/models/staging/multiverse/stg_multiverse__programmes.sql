@@ -1,69 +1,9 @@
-with
-
-source as (
-
-    select * from {{ source('multiverse', 'programmes') }}
-
-),
-
-cleaned as (
-
-    select
-        {{ provenance() }},
-
-        {{ clean_text('id') }} as id,
-        {{ clean_text('name') }} as name,
-        {{ clean_text('duration') }} as duration_given,
-        {{ clean_text('description') }} as description_given
-
-    from source
-
-),
-
-renamed as (
-
-    select
-        *,
-
-        ---------- text
-        {{ on_one_line('description_given') }} as description,
-
-        ---------- numbers
-        {{ to_integer('duration_given', 'integer') }} as duration
-
-    from cleaned
-
-),
-
-noted as (
-
-    select
-        *,
-        {{ repairs({'description': 'description_given'}) }} as repairs,
-        {{ problems({'duration': 'duration_given'}) }} as _problems
-
-    from renamed
-
-)
-
-select
-    _load_id,
-    _row_number,
-    _malformed,
-    _hash,
-    _problems,
-
-    ---------- ids
-    id,
-
+-- A description goes over several lines at the source.
+{% call reading(
+    source('multiverse', 'programmes'),
+    {'id': 'identifier', 'name': 'text', 'duration': 'integer'},
+    special={'description': 'text'}
+) %}
     ---------- text
-    name,
-    description,
-
-    ---------- numbers
-    duration,
-
-    ---------- notes
-    repairs
-
-from noted
+    {{ on_one_line('description__text') }} as description
+{% endcall %}
