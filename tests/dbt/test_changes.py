@@ -165,8 +165,8 @@ def test_new_column(warehouse: Warehouse, change: Change) -> None:
         (CONTRACT, "\n      - name: updated_at\n", NEW_COLUMN),
         (
             STAGING,
-            "    computed={\n",
-            "    computed={\n        'batch': \"'first'::text\",\n",
+            "    ---------- notes\n    repairs\n",
+            "    'first'::text as batch,\n    repairs\n",
         ),
     )
     warehouse.build()
@@ -188,8 +188,8 @@ def test_new_column_that_cannot_be_filled(warehouse: Warehouse, change: Change) 
         (CONTRACT, "\n      - name: updated_at\n", NEW_COLUMN.replace(", default: \"'none'\"", "")),
         (
             STAGING,
-            "    computed={\n",
-            "    computed={\n        'batch': \"'first'::text\",\n",
+            "    ---------- notes\n    repairs\n",
+            "    'first'::text as batch,\n    repairs\n",
         ),
     )
     failure = warehouse.failure_of_build()

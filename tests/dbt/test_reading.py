@@ -158,8 +158,8 @@ def test_staging_that_gives_another_key(
     change(
         (
             STAGING,
-            "{{ default_of('metabolites', 'metabolite_id') }} as metabolite_id",
-            "md5(lower(feature))::uuid as metabolite_id",
+            "'metabolite_id': default_of('metabolites', 'metabolite_id'),",
+            "'metabolite_id': 'md5(lower(feature))::uuid',",
         )
     )
     assert "metabolite_id of 1 rows is another" in warehouse.failure_of_build()

@@ -28,17 +28,17 @@ TEXT = (
         config: {meta: {title: Amount}}
       - name: updated_at
 """,
-    "    value_given as amount,\n    repairs\n",
+    "        computed={\n            'amount': 'sample_value__given',\n",
     CHECK.format("length(amount) < 9"),
 )
 NUMBER = (
     TEXT[0].replace("data_type: text", "data_type: numeric"),
-    "    {{ to_number('value_given') }} as amount,\n    repairs\n",
+    "        computed={\n            'amount': to_number('sample_value__given'),\n",
     CHECK.format("amount >= 0"),
 )
 PLACES = (
     (CONTRACT, "\n      - name: updated_at\n"),
-    (STAGING, "    ---------- notes\n    repairs\n"),
+    (STAGING, "        computed={\n"),
     (CONTRACT, "      - type: check\n        name: identification_level_range\n"),
 )
 SEARCH = "        api: {path: metabolites}\n"
@@ -54,6 +54,7 @@ def add(change: Change, texts: tuple[str, str, str]) -> None:  # noqa: F811
     change(
         (contract, columns, texts[0]),
         (staging, notes, texts[1]),
+        (staging, "    ---------- notes\n", "    amount,\n"),
         (contract, constraints, texts[2] + constraints),
         (contract, SEARCH, SEARCH + "        search: [feature, amount]\n"),
     )

@@ -61,8 +61,8 @@ def test_the_lake_follows_the_table(
         (CONTRACT, "\n      - name: updated_at\n", NEW_COLUMN.replace("{type: not_null}", "")),
         (
             STAGING,
-            "    computed={\n",
-            "    computed={\n        'batch': \"nullif(feature, 'f2')::text\",\n",
+            "    ---------- notes\n    repairs\n",
+            "    nullif(feature, 'f2')::text as batch,\n    repairs\n",
         ),
     )
     exporter.catalog = read_catalog(tmp_path / "target" / "manifest.json")
