@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from api.fields import NextCursor
-from assay.catalog import LARGEST, MAX_DIGITS, Column, Entity, Link
+from assay.catalog import LARGEST, Column, Entity, Link
 from assay.data_types import base_type
 from assay.grammar import NUMBER, read
 
@@ -157,15 +157,13 @@ def schema_of(column: Column, *, is_input: bool = False) -> dict[str, Any]:
         schema["examples"] = [column.examples[0]]
     if column.is_server_owned:
         schema["readOnly"] = True
-    description = column.description
-    if column.is_bounded:
-        description += f" At most {MAX_DIGITS} significant digits, within \u00b1{LARGEST}."
-    return {**schema, "title": column.title, "description": description}
+    return {**schema, "title": column.title, "description": column.description}
 
 
 def _limits(column: Column) -> dict[str, Any]:
     """The range of a number, and the length of a text."""
-    limits: dict[str, Any] = {
+    limits: dict[str, Any] = {"minimum": -LARGEST, "maximum": LARGEST} if column.is_bounded else {}
+    limits |= {
         name: float(limit) if "." in limit else int(limit)
         for name, limit in (("minimum", column.minimum), ("maximum", column.maximum))
         if limit is not None
