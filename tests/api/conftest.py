@@ -199,7 +199,7 @@ create table curated.gems (
     updated_at timestamptz not null,
     updated_by text not null,
     _transaction_id xid8 not null default pg_current_xact_id(),
-    constraint gems__one_label unique (label) deferrable,
+    constraint gems__one_label unique (label),
     constraint gems__label_short check (octet_length(label) <= 40),
     constraint gems__grade_range check (grade between 1 and 5),
     constraint gems__weighed_has_carat check ((state = 'weighed') = (carat is not null)),

@@ -130,26 +130,6 @@ async def test_many_rows_are_changed_each_in_its_way(editor: httpx.AsyncClient) 
     assert (await editor.get(f"{GEMS}/{a['gem_id']}")).json()["updated_at"] == a["updated_at"]
 
 
-async def test_rows_exchange_what_is_unique(editor: httpx.AsyncClient) -> None:
-    """In a circle or a chain; what two rows would have in the end is refused, and changes none."""
-    keys = [item["gem_id"] for item in await made(editor, *({"label": x} for x in "abc"))]
-
-    async def relabel(labels: str) -> int:
-        named = zip(keys, labels, strict=False)
-        changes = [{"gem_id": key, "label": label} for key, label in named]
-        return (await editor.patch(GEMS, json=changes)).status_code
-
-    async def labels() -> str:
-        return "".join([(await editor.get(f"{GEMS}/{key}")).json()["label"] for key in keys])
-
-    for wanted in ("bac", "cba", "bad", "adb"):
-        assert await relabel(wanted) == 200
-        assert await labels() == wanted
-    for wanted in ("aab", "ba"):
-        assert await relabel(wanted) == 409
-    assert await labels() == "adb"
-
-
 async def test_a_change_of_a_row_that_is_not_there_changes_none(
     editor: httpx.AsyncClient, database: Database
 ) -> None:

@@ -64,6 +64,23 @@ async def made_group(editor: httpx.AsyncClient, kind: str = "group1", **fields: 
     return await made(editor, GROUPS, name="Rhone", type=kind, **fields)
 
 
+async def test_dates_are_exchanged_in_one_request(editor: httpx.AsyncClient) -> None:
+    """French sites each have their day in the end; a day that two would have is refused."""
+    days = ("2022-03-01", "2022-03-02", "2022-03-03")
+    sites = [await made_site(editor, installation_date=day) for day in days]
+
+    async def move(*to: str) -> int:
+        moves = zip(sites, to, strict=False)
+        changes = [{"id": site, "installation_date": day} for site, day in moves]
+        return (await editor.patch(SITES, json=changes)).status_code
+
+    assert await move(days[1], days[2], days[0]) == 200
+    assert await move(days[2], days[1]) == 200
+    assert await move(days[0], days[2]) == 409
+    found = [(await editor.get(f"{SITES}/{site}")).json()["installation_date"] for site in sites]
+    assert found == [days[2], days[1], days[0]]
+
+
 def rules_of(response: httpx.Response) -> list[str]:
     return [error["rule"] for error in response.json()["errors"]]
 

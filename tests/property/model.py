@@ -480,8 +480,11 @@ class Model:
             for rule, holder in self._holders(key, row):
                 giver = places.get(holder)
                 column = UNIQUE[rule]
-                if giver is not None and (
-                    getattr(wanted[giver][1], column) != getattr(row, column)
+                # What keys are computed from is not exchanged.
+                if (
+                    giver is not None
+                    and column != "feature"
+                    and (getattr(wanted[giver][1], column) != getattr(row, column))
                 ):
                     steps.append((place, giver, rule))
                 elif place in found:

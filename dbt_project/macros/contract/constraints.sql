@@ -13,12 +13,12 @@
             {%- set definition = 'primary key (' ~ rule.columns | join(', ') ~ ')' -%}
         {%- elif rule.kind == 'unique' and rule.where -%}
             {%- set definition = 'exclude using btree (' ~ rule.columns | join(' with =, ')
-                ~ ' with =) where (' ~ rule.where ~ ')' ~ deferrable(contract) -%}
+                ~ ' with =) where (' ~ rule.where ~ ')' ~ deferrable(contract, rule) -%}
         {%- elif rule.kind == 'computed' -%}
-            {%- set definition = 'exclude using btree (' ~ computed_key(contract, rule) ~ ' with =)'
-                ~ deferrable(contract) -%}
+            {%- set definition = 'exclude using btree (' ~ computed_key(contract, rule) ~ ' with =)' -%}
         {%- elif rule.kind == 'unique' -%}
-            {%- set definition = 'unique (' ~ rule.columns | join(', ') ~ ')' ~ deferrable(contract) -%}
+            {%- set definition = 'unique (' ~ rule.columns | join(', ') ~ ')'
+                ~ deferrable(contract, rule) -%}
         {%- elif rule.kind == 'reference' -%}
             {#- Deferrable: a build takes rows out before it puts them in again. Judged at once
                 otherwise: whoever writes is to know which of his rows is refused. -#}
@@ -46,9 +46,18 @@
 {%- endmacro %}
 
 {#- Rows may exchange what is unique in one statement: it is judged at the end of that, and
-    in a build after the last. Links are written `on conflict`, which wants to know at once. -#}
-{% macro deferrable(contract) -%}
-    {{ ' deferrable' if not linked_by(contract) }}
+    in a build after the last. -#}
+{% macro deferrable(contract, rule) -%}
+    {{ ' deferrable' if is_deferrable(contract, rule) }}
+{%- endmacro %}
+
+{#- Links are written `on conflict`, which wants to know at once. What a key is computed from is
+    judged before the key, so that who makes a row that is there is told by that rule. -#}
+{% macro is_deferrable(contract, rule) -%}
+    {%- set formula = contract.columns[key_of(contract)[0]].config.meta.default -%}
+    {%- set is_natural = formula and not rule.where
+        and columns_in(contract, formula) | sort == rule.columns | sort -%}
+    {{ return(not linked_by(contract) and not is_natural) }}
 {%- endmacro %}
 
 {% macro constraint_name(contract, rule) -%}

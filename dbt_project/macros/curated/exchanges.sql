@@ -5,7 +5,7 @@
 {#- SQL: whether the row of the holder, `curated`, is in the load and gives up what `staged` claims. -#}
 {% macro is_freed(contract, rule, staged) -%}
     {%- set key = key_of(contract)[0] -%}
-    {%- if linked_by(contract) -%}
+    {%- if not is_deferrable(contract, rule) -%}
     false
     {%- else -%}
     exists (select from {{ staged }} as giver where giver.{{ key }} = curated.{{ key }})
