@@ -64,6 +64,7 @@ HOLDS: dict[str, Callable[[Any, Any], bool]] = {
     "gte": lambda value, asked: value >= asked,
     "in": lambda value, asked: value in asked,
     "contains": lambda value, asked: asked in value,
+    "icontains": lambda value, asked: asked.casefold() in value.casefold(),
     "startswith": lambda value, asked: value.startswith(asked),
 }
 
@@ -137,12 +138,15 @@ def conditions(draw: st.DrawFn, rows: list[Row]) -> tuple[str, str, str, Any]:
         plain = ",".join(quoted(t) if set(t) & set(',"') else t for t in texts)
         return parameter, plain, column.name, (operator, asked)
     asked = draw(st.sampled_from(there))
-    if operator in ("contains", "startswith"):
+    if operator in ("contains", "icontains", "startswith"):
         asked = asked[: draw(st.integers(0, len(asked)))]
+    if operator == "icontains":
+        asked = draw(st.sampled_from([asked.upper(), asked.lower(), asked.swapcase()]))
     return parameter, text_of(asked), column.name, (operator, asked)
 
 
-Pages = Callable[[dict[str, str]], tuple[list[Row], set[int]]]
+Query = list[tuple[str, str]]
+Pages = Callable[[Query, int], tuple[list[Row], set[int]]]
 
 
 @pytest.fixture(scope="module")
@@ -160,21 +164,22 @@ def pages(
     ):
         client = client_of(app, tokens.issue(users["reader"]))
 
-        def read(query: dict[str, str]) -> tuple[list[Row], set[int]]:
+        def read(query: Query, limit: int) -> tuple[list[Row], set[int]]:
             items: list[Row] = []
             counts: set[int] = set()
             cursor = ""
             while True:
-                url = f"{GEMS}?{urlencode({**query, 'cursor': cursor})}"
+                pairs = [*query, ("limit", str(limit)), ("count", "exact"), ("cursor", cursor)]
+                url = f"{GEMS}?{urlencode(pairs)}"
                 response = portal.call(client.get, url)
                 assert response.status_code == 200, (url, response.text)
                 page = json.loads(response.text, parse_float=Decimal)
                 items += page["items"]
                 counts.add(page["count"])
-                assert len(page["items"]) <= int(query["limit"])
+                assert len(page["items"]) <= limit
                 if page["next"] is None:
                     return items, counts
-                assert len(page["items"]) == int(query["limit"])
+                assert len(page["items"]) == limit
                 cursor = page["next"]
 
         yield read
@@ -185,14 +190,20 @@ def pages(
 def test_pages_are_those_of_a_model(rows: list[Row], pages: Pages, data: st.DataObject) -> None:
     """Random filters, groups, sorts, columns and lengths of pages."""
     some = st.lists(conditions(rows), max_size=2, unique_by=lambda c: c[0])
-    query: dict[str, str] = {}
+    query: Query = []
     wanted = list(rows)
     for parameter, text, name, condition in data.draw(some):
-        query[parameter] = text
+        as_value = ("filter", f"{parameter}={text}")
+        query.append(data.draw(st.sampled_from([(parameter, text), as_value])))
         wanted = [row for row in wanted if holds(row, name, *condition)]
-    for group in ("or", "or2"):
+    for group in ("or", "or2", "any_of", "any_of2"):
         if alternatives := data.draw(some):
-            query |= {f"{group}[{parameter}]": text for parameter, text, _, _ in alternatives}
+            query += [
+                (group, f"{parameter}={text}")
+                if group.startswith("any")
+                else (f"{group}[{parameter}]", text)
+                for parameter, text, _, _ in alternatives
+            ]
             wanted = [
                 row
                 for row in wanted
@@ -202,7 +213,7 @@ def test_pages_are_those_of_a_model(rows: list[Row], pages: Pages, data: st.Data
     by = st.tuples(st.sampled_from(sortable), st.booleans())
     sorts = data.draw(st.lists(by, max_size=3, unique_by=lambda s: s[0]))
     if sorts:
-        query["sort"] = ",".join("-" * down + name for name, down in sorts)
+        query.append(("sort", ",".join("-" * down + name for name, down in sorts)))
     # Stable sorts, the last one first. Nulls come last whatever the direction.
     for name, down in [("gem_id", False), *reversed(sorts)]:
         there = [row for row in wanted if row[name] is not None]
@@ -210,8 +221,7 @@ def test_pages_are_those_of_a_model(rows: list[Row], pages: Pages, data: st.Data
         wanted = there + [row for row in wanted if row[name] is None]
     fields = data.draw(st.lists(st.sampled_from(list(COLUMNS)), max_size=3, unique=True))
     if fields:
-        query["fields"] = ",".join(fields)
+        query.append(("fields", ",".join(fields)))
         wanted = [{name: row[name] for name in fields} for row in wanted]
-    query |= {"limit": str(data.draw(st.integers(5, 40))), "count": "exact"}
-    items, counts = pages(query)
+    items, counts = pages(query, data.draw(st.integers(5, 40)))
     assert (items, counts) == (wanted, {len(wanted)})

@@ -20,7 +20,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.contract import snapshot
-from tests.contract.conftest import Server
+from tests.contract.conftest import SAMPLE, Server
 
 Document = dict[str, Any]
 
@@ -206,9 +206,11 @@ def test_a_generated_client_works(client: Path, served: Server) -> None:
     gone = made.delete_metabolites_row.sync_detailed(key, client=caller, if_match=tag)
     assert (gone.status_code, gone.parsed) == (204, None)
 
-    csv = b"feature,method,cas_number\nclient_ethanol,GC,64-17-5\nclient_nothing,GC,\n"
+    header, *_ = (ROOT / SAMPLE).read_text().splitlines()
+    csv = f"{header}\nclient_ethanol,2,,64-17-5,GC,0.5\nclient_nothing,4,,,GC,0.5\n".encode()
     file = made.types.File(payload=io.BytesIO(csv), file_name="client.csv", mime_type="text/csv")
     upload = made.models.FileUpload(file=file)
     report = made.upload_metabolites.sync(client=caller, body=upload, dry_run=True)
+    assert isinstance(report, made.models.UploadReport), report
     (account,) = report.entities
     assert (account.rows, account.new, account.rejected) == (2, 1, 1)
