@@ -91,6 +91,8 @@ class Column:
 
     def served(self, text: str) -> object:
         """A value as the API writes it."""
+        if self.data_type != "text":
+            text = self.profile.notation.plain(text)
         match self.data_type:
             case "integer" | "bigint":
                 return int(text)
@@ -104,6 +106,12 @@ class Column:
                 return text[:10]
             case _:
                 return text
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether its sample can only be read as the source declares."""
+        value = clean(self.sample)
+        return self.data_type != "text" and self.profile.notation.plain(value) != value
 
     @property
     def read(self) -> str:

@@ -99,6 +99,10 @@ def print_draft(console: Console, file: Path, draft: "Draft") -> None:
         key += f", computed from {names}, which tell the rows apart (`--key A,B` takes others)"
     sentence = f"{draft.name}: guessed from {draft.rows:,} rows, the key is {key}"
     console.print(sentence, soft_wrap=True)
+    if order := draft.notation.dates:
+        console.print(f"a day over 12 proves it: dates are {order} (`dates` of the source)")
+    if sign := draft.notation.decimal:
+        console.print(f"a number proves it: the decimal sign is {sign!r} (`decimal` of the source)")
     next_ = f"assay up {shlex.quote(str(file))}"
     console.print(f"next: {printable(next_)}", soft_wrap=True)
 

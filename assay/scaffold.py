@@ -17,6 +17,7 @@ from assay.draft_key import find_key, free, title_of
 from loader.errors import LoadError
 from loader.headers import normalise
 from loader.kinds import ending_of
+from loader.notation import Notation
 from loader.profile import Profile, read_profile
 from loader.readers import Document, open_document
 
@@ -88,6 +89,8 @@ class Draft:
     key: str
     key_columns: tuple[str, ...]
     """Of which it is computed, where that is not the whole row."""
+    notation: Notation
+    """How the source writes days and decimals, as far as the file proves it."""
     files: tuple[Path, ...]
     """From the project's root."""
 
@@ -134,7 +137,13 @@ def scaffold(  # noqa: PLR0913  # what a person can choose
         error.file = file.name
         raise
     endings = dict.fromkeys(["csv", ending_of(file, file.name), "xlsx"])
-    options = {"formats": list(endings), "sheet": sheet, "encoding": encoding}
+    options = {
+        "formats": list(endings),
+        "sheet": sheet,
+        "encoding": encoding,
+        "dates": profile.notation.dates,
+        "decimal": profile.notation.decimal,
+    }
     dataset = Dataset(
         name=name,
         source=source,
@@ -151,6 +160,7 @@ def scaffold(  # noqa: PLR0913  # what a person can choose
         name=name,
         rows=profile.rows,
         key=found.name,
+        notation=profile.notation,
         key_columns=chosen if len(chosen) < len(columns) else (),
         files=files,
     )

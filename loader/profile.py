@@ -16,6 +16,7 @@ from assay.catalog import SourceTable
 from assay.grammar import read
 from loader.errors import LoadError
 from loader.headers import MAX_HEADER_ROW, Layout, ReadAgain, match_headers, normalise
+from loader.notation import Evidence, Notation, notation_of
 from loader.readers import Document
 from loader.rows import is_blank, without_surplus
 from loader.workbooks import Workbook
@@ -56,7 +57,7 @@ _AMOUNT = r"[0-9]{1,3}([., '\u00a0][0-9]{3})+([.,][0-9]+)?|[0-9]+([.,][0-9]+)?"
 _UNIT = r"[^\W\d_]{1,12}([/·*.^²³-][^\W_]{1,8})*|[%‰°µ$€£¥][^\W\d_]{0,3}"
 _MEASURED = re.compile(
     rf"[<>≤≥~±]? ?[+\u2212-]?(({_AMOUNT})\s({_UNIT})|({_AMOUNT}) ?[%‰°µ$€£¥]\w{{0,3}}"
-    rf"|[$€£¥] ?({_AMOUNT})|[0-9.' ]*[0-9][.,][0-9]+)"
+    rf"|[$€£¥] ?({_AMOUNT})|([0-9]{{1,3}}([., '][0-9]{{3}})+|[0-9]+)[.,][0-9]+)"
 )
 
 
@@ -99,6 +100,10 @@ class ColumnProfile:
     index: int
     """Its place in a row, from 0."""
     header: str
+    notation: Notation = field(default_factory=Notation)
+    """How the file writes its values."""
+    evidence: Evidence = field(default_factory=Evidence)
+    """What its values say of that."""
     count: int = 0
     """Of values."""
     blanks: int = 0
@@ -132,8 +137,9 @@ class ColumnProfile:
         self.longest = max(self.longest, len(value))
         self.is_measured = self.is_measured and _MEASURED.fullmatch(value) is not None
         self.is_code = self.is_code and _CODE.fullmatch(value) is not None
+        self.evidence.add(value)
         if self._types:
-            self._types &= types_of(value)
+            self._types &= types_of(self.notation.plain(value))
             self.is_negative |= value[0] == "-"
         if len(self.options) <= MAX_OPTIONS and value not in self.options:
             shown = value if len(value) <= MAX_SHOWN else ""
@@ -159,6 +165,8 @@ class Profile:
     """Those with a header."""
     rows: int
     """With as many fields as the header; the others are left out."""
+    notation: Notation
+    """How it writes its values."""
     sample: tuple[str, ...]
     """The fields of one of the first rows, with as few blanks as any."""
 
@@ -173,15 +181,23 @@ def read_profile(
     """
     layout = _layout(document, sheet, encoding)
     layout.check(all_headers=True)
+    notation = Notation()
     while True:
         try:
-            return _profile(document, layout)
+            found = _profile(document, layout, notation)
         except ReadAgain as again:
             layout = again.layout
+            continue
+        proven = notation_of(column.evidence for column in found.columns)
+        if proven == notation:
+            return found
+        notation = proven  # of which types follow
 
 
-def _profile(document: Document, layout: Layout) -> Profile:
-    columns = tuple(ColumnProfile(i, header) for i, header in enumerate(layout.headers) if header)
+def _profile(document: Document, layout: Layout, notation: Notation) -> Profile:
+    columns = tuple(
+        ColumnProfile(i, header, notation) for i, header in enumerate(layout.headers) if header
+    )
     rows = others = fullness = 0
     room = MAX_HASHES
     sample: list[str] = []
@@ -206,7 +222,7 @@ def _profile(document: Document, layout: Layout) -> Profile:
             "no row has as many fields as the header" if others else "there is no row of data",
             remedy="types and rules are guessed from rows: add some below the header",
         )
-    return Profile(layout, columns, rows, tuple(sample))
+    return Profile(layout, columns, rows, notation, tuple(sample))
 
 
 def _layout(document: Document, sheet: str | None, encoding: str | None) -> Layout:

@@ -208,6 +208,27 @@ def test_key_that_is_chosen(tmp_path: Path) -> None:
     assert key_of(drafted(tmp_path, "a,n\nx,1.5\nx,2.5\n", key=["n"], force=True)) == "thing_id"
 
 
+def test_how_a_source_writes_days_and_decimals(tmp_path: Path) -> None:
+    """Declared where a column proves it; examples are as the API writes them."""
+    text = "article;sold_on;price\na;31.01.2026;8,95\nb;01.02.2026;12\n"
+    model = drafted(tmp_path, text, "sales.csv")
+    assert column_of(model, "sold_on")["config"]["meta"]["examples"] == ["2026-01-31"]
+    assert column_of(model, "price")["config"]["meta"]["examples"] == [8.95]
+    path = tmp_path / MODELS / "staging/sales/_sales__sources.yml"
+    (table,) = yaml.safe_load(path.read_text())["sources"][0]["tables"]
+    load = table["config"]["meta"]["load"]
+    assert (load["dates"], load["decimal"]) == ("dmy", ",")
+    (examples,) = (
+        column["config"]["meta"]["examples"]
+        for column in table["columns"]
+        if column["name"] == "sold_on"
+    )
+    assert examples == ["31.01.2026", "01.02.2026"]
+    test = yaml.safe_load((path.parent / "_sales__unit_tests.yml").read_text())["unit_tests"][0]
+    # which knows no source
+    assert test["given"][0]["rows"] == [{"_row_number": 2, "article": "a"}]
+
+
 def test_endings(tmp_path: Path) -> None:
     """A draft takes files such as this one."""
     drafted(tmp_path, "a\tb\nx\ty\n", "tabs.tsv")
