@@ -18,16 +18,23 @@ def staging(dataset: Dataset) -> str:
 
 def mart(dataset: Dataset) -> str:
     """What staging says."""
-    return _MART.format(staged=dataset.staging)
+    return _MART.format(staged=_call(f"ref('{dataset.staging}')", before="    select * from "))
 
 
 def rejected(dataset: Dataset) -> str:
     """The rejected rows as they came."""
-    call = f"{{{{ rejected_rows('{dataset.name}', {_source(dataset)}) }}}}\n"
-    if len(call) <= _MAX_LINE:
-        return call
-    arguments = f"'{dataset.name}',\n{_source(dataset)}\n"
-    return f"{{{{ rejected_rows(\n{_indented(arguments)}) }}}}\n"
+    return _call(f"rejected_rows('{dataset.name}', {_source(dataset)})") + "\n"
+
+
+def _call(macro: str, before: str = "") -> str:
+    """A call, broken at its brackets and commas where the line would be too long."""
+    line = f"{before}{{{{ {macro} }}}}"
+    if len(line) <= _MAX_LINE:
+        return line
+    indent = before[: len(before) - len(before.lstrip())]
+    name, _, arguments = macro.removesuffix(")").partition("(")
+    broken = ",\n".join(f"{indent}    {text}" for text in arguments.split(", ", 1))
+    return f"{before}{{{{ {name}(\n{broken}\n{indent}) }}}}"
 
 
 def _source(dataset: Dataset) -> str:
@@ -43,7 +50,7 @@ with
 
 staged as (
 
-    select * from {{{{ ref('{staged}') }}}}
+{staged}
 
 )
 
