@@ -161,13 +161,18 @@ class Made:
         return importlib.import_module(f"assay_client.api.metabolites.{name}")
 
 
-def test_a_generated_client_works(client: Path, served: Server) -> None:
-    """It creates, reads, lists with a filter, changes with If-Match, deletes and uploads."""
+@pytest.fixture
+def caller(client: Path, served: Server) -> Iterator[Any]:
+    """The generated client, with an editor's token."""
     assert client.is_dir()
+    package = importlib.import_module("assay_client")
+    with package.AuthenticatedClient(served.url, served.tokens["editor"]) as caller:
+        yield caller
+
+
+def test_a_generated_client_works(caller: Any) -> None:
+    """It creates, reads, lists with a filter, changes with If-Match, deletes and uploads."""
     made = Made()
-    caller = importlib.import_module("assay_client").AuthenticatedClient(
-        served.url, served.tokens["editor"]
-    )
     body = made.models.MetabolitesCreate(
         feature="client_water", method="GC-MS, by a client", cas_number="7732-18-5"
     )
