@@ -56,6 +56,13 @@ def blocks(page: str) -> list[Block]:
     ]
 
 
+def is_excerpt(shown: str, text: str) -> bool:
+    """Whether the lines, but for comments, are in the text, in this order, with others between."""
+    lines = iter([line.strip() for line in text.splitlines()])
+    wanted = (line.strip() for line in shown.splitlines())
+    return all(line in lines for line in wanted if line and not line.startswith("#"))
+
+
 def difference(shown: str, printed: str, *, is_whole: bool = True) -> str:
     """What a page shows and a command did not print; nothing where they agree.
 

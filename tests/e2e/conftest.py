@@ -62,7 +62,7 @@ class Project:
         )
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
-                wait_until_ready(client)
+                wait_until_ready(client, server)
                 login = client.post(
                     "/api/v1/auth/login", data={"username": "admin", "password": PASSWORD}
                 )
@@ -74,15 +74,16 @@ class Project:
             server.wait(PATIENCE)
 
 
-def wait_until_ready(client: httpx.Client, seconds: float = PATIENCE) -> None:
-    deadline = time.monotonic() + seconds
+def wait_until_ready(client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
+        assert server.poll() is None, "the API ended"
         try:
             if client.get("/ready").status_code == 200:
                 return
         except httpx.TransportError:
             time.sleep(0.1)
-    pytest.fail(f"the API was not ready within {seconds} seconds")
+    pytest.fail("the API is not ready")
 
 
 def copy_project(folder: Path) -> Project:

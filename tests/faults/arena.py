@@ -103,7 +103,7 @@ class Api:
             env=environment(PORT=str(self.port)),
         )
         with httpx.Client(base_url=self.url) as client:
-            wait_until_ready(client)
+            wait_until_ready(client, self.process)
 
     def kill(self) -> None:
         self.process.kill()
