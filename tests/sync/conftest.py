@@ -107,7 +107,7 @@ async def shop(
         sync_url=system.url,
         sync_username=USERNAME,
         sync_password=SecretStr(PASSWORD),
-        sync_timeout_seconds=0.5,
+        sync_timeout_seconds=20,  # which nothing waits for, on a busy machine either
     )
     api = await asyncpg.connect(url)
     connection = psycopg.connect(url, autocommit=True, row_factory=dict_row)

@@ -82,7 +82,8 @@ async def test_a29_a_receiver_that_fails_for_a_while(
 ) -> None:
     """The run tries again, with the same keys."""
     system.plan.extend(plan)
-    account = await shop.deliver(sync_batch=2)
+    patience = {"sync_timeout_seconds": 1.0} if "hang" in plan else {}
+    account = await shop.deliver(sync_batch=2, **patience)
     assert (account.delivered, account.waiting, account.dead, account.error) == (5, 0, 0, None)
     check_delivered(shop, system)
     assert all(len(keys) == 1 for keys in system.keys_of.values())
