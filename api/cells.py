@@ -71,7 +71,3 @@ def in_source_form(listing: Listing, ways: dict[str, str]) -> tuple[str, Values]
     listed = ", ".join(f"({way})::text as {quoted(header)}" for header, way in ways.items())
     sql, values = listing.rows(listing.entity.columns)
     return f"select {listed} from ({sql}) as curated", values
-
-
-def text_of(column: Column) -> str:
-    return f"{quoted(column.name)}::text"

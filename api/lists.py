@@ -9,7 +9,7 @@ from fastapi import Depends, Request, Response
 from pydantic import BaseModel, Field
 
 from api.cells import cells_of, in_source_form
-from api.cursor import encoded
+from api.cursor import encoded, refuse
 from api.database import Database, Pool
 from api.documents import MAX_ITEMS, Documents
 from api.errors import Fault, Problem, documented, invalid
@@ -24,9 +24,10 @@ from api.preconditions import DOCUMENTED_ETAG, tag_of
 from api.resource import READING, WRITING, Resource, answer, documented_body, found
 from api.router import Router
 from api.security import check_readable, editor_of, reader_of
-from api.templates import cells_of_source, sheet_of, source_of, ways_back
+from api.templates import cells_of_source, sheet_of, source_of
 from api.users import User
 from assay.catalog import Link
+from assay.ways_back import NoWayBackError, ways_back
 
 
 class Counted(BaseModel):
@@ -235,7 +236,11 @@ def _export(resource: Resource, listing: Listing, caller: User, database: Databa
     source = source_of(resource.catalog, entity, listing.template, listing.format)
     # the way back may read any of them
     plans.check(caller, entity.columns_by_name)
-    sql, values = in_source_form(listing, ways_back(entity, source))
+    try:
+        ways = ways_back(entity, source)
+    except NoWayBackError as error:
+        refuse("form", str(error))
+    sql, values = in_source_form(listing, ways)
     sheet = sheet_of(source)
     cells = cells_of_source(source)
     return Export(database, caller, entity.name, sql, values.bound, cells, listing.format, sheet)

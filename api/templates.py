@@ -8,7 +8,7 @@ import xlsxwriter
 from fastapi import Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from api.cells import NUMBERS, Cell, text_of
+from api.cells import NUMBERS, Cell
 from api.cursor import check_parameters, refuse
 from api.errors import Problem, documented
 from api.formats import MEDIA_TYPES, WORKBOOK
@@ -18,8 +18,9 @@ from api.schemas import is_whole
 from api.security import Subject, reader_of
 from api.sheets import MAX_SHEET_ROWS
 from api.users import User
-from assay.catalog import Catalog, Column, Entity, SourceColumn, SourceTable
+from assay.catalog import Catalog, Column, Entity, SourceTable
 from assay.data_types import base_type
+from assay.ways_back import curated_of
 
 SHEET = "Data to upload"
 """Where the source names none."""
@@ -47,27 +48,6 @@ def source_of(catalog: Catalog, entity: Entity, name: str | None, format_: str) 
     if format_ not in source.formats:
         raise Problem(422, f"{source.name} takes {', '.join(source.formats)} only.")
     return source
-
-
-def curated_of(column: SourceColumn, entity: Entity) -> Column | None:
-    """The curated column that a column of a source becomes."""
-    return entity.columns_by_name.get(column.column or column.name)
-
-
-def ways_back(entity: Entity, source: SourceTable) -> dict[str, str]:
-    """For each header of a source the SQL, over a curated row, of what it would say.
-
-    Raises:
-        Problem: 422 where a column has no way back.
-    """
-    ways = {}
-    for column in source.columns:
-        curated = curated_of(column, entity)
-        way = column.export or (curated and text_of(curated))
-        if not way:
-            refuse("form", f"The contract does not say how rows become {column.header} again.")
-        ways[column.header] = way
-    return ways
 
 
 def cells_of_source(source: SourceTable, *others: str) -> tuple[Cell, ...]:

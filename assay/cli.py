@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from types import FrameType
@@ -31,6 +32,7 @@ from assay.settings import (
     check_production,
     read_settings,
 )
+from assay.ways_back import ways_back
 from loader.copy import load_file
 from loader.errors import LoadError, UnavailableError
 from loader.http.access import Access, access_to, recorded
@@ -133,6 +135,22 @@ def _end(number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(128 + number)
 
 
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        console.print(f"assay {version('assay')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say which it is."),
+    ] = False,
+) -> None:
+    """Raw files in; tested tables and a secured REST API out."""
+
+
 @app.command()
 def up(
     files: Files = None,
@@ -162,9 +180,13 @@ def up(
     _document(settings, url)
     report.print_results(console, results)
     report.print_loads(console, url, catalog, {r.load_id for r in results} | waiting)
-    report.print_addresses(console, settings, catalog, admin, new_password)
+    if serve:
+        report.print_addresses(console, settings, catalog)
+    report.print_login(console, admin, new_password)
     if serve:
         _serve(settings)
+    else:
+        console.print("Nothing is served: `assay serve` does.")
 
 
 @app.command()
@@ -239,8 +261,6 @@ def exchange(
     form: Annotated[str, typer.Option(help="One of those in which the model is exchanged.")],
 ) -> None:
     """Write all rows of a model in a form in which the field exchanges them."""
-    from api.templates import ways_back  # noqa: PLC0415  the others write no files
-
     url, catalog = _prepare(read_settings())
     if model not in catalog.entities:
         raise ValueError(f"There is no model {model}, there is {', '.join(catalog.entities)}.")

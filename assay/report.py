@@ -120,23 +120,32 @@ def print_unload(console: Console, url: str, catalog: Catalog, load_id: int) -> 
             console.print(f"  left as they are by {name}: {rule['count']:,} rows. {message}")
 
 
-def print_addresses(
-    console: Console, settings: Settings, catalog: Catalog, admin: str, new_password: str | None
-) -> None:
-    """Where everything is, and how to log in."""
+def print_addresses(console: Console, settings: Settings, catalog: Catalog) -> None:
+    """Where everything is."""
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     root = f"http://{host}:{settings.port}"
-    lines = {
-        "API": ", ".join(f"{root}/api/v1/{entity.path}" for entity in catalog.served),
-        "Swagger UI": f"{root}/docs",
-        "dbt docs": f"{root}/dbt",
-        "log in": f"POST {root}/api/v1/auth/login as {admin}",
-        "password": new_password or "the one that this user was made with",
-    }
-    for name, value in lines.items():
-        console.print(f"{name:<11} {printable(value)}", soft_wrap=True)
+    _print_named(
+        console,
+        {
+            "API": ", ".join(f"{root}/api/v1/{entity.path}" for entity in catalog.served),
+            "Swagger UI": f"{root}/docs",
+            "dbt docs": f"{root}/dbt",
+            "log in": f"POST {root}/api/v1/auth/login",
+        },
+    )
+
+
+def print_login(console: Console, admin: str, new_password: str | None) -> None:
+    """Who may log in; a password is shown when it is made."""
+    password = new_password or "the one that this user was made with"
+    _print_named(console, {"user": admin, "password": password})
     if new_password:
         console.print("            shown once; it is kept in .env")
+
+
+def _print_named(console: Console, lines: dict[str, str]) -> None:
+    for name, value in lines.items():
+        console.print(f"{name:<11} {printable(value)}", soft_wrap=True)
 
 
 def printable(text: str) -> str:

@@ -90,10 +90,11 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=1, le=65535)
     """Its port."""
     admin_username: str = "admin"
-    """Of the first admin. Another name with a password makes another admin."""
+    """Of the first admin. For `assay up` another name with a password makes another admin."""
     admin_password: SecretStr | None = None
-    """Of the first admin; one is generated, shown once and kept in `.env`. The password of an
-    admin who exists is not changed."""
+    """Of the first admin. `assay up` generates one, shows it once and keeps it in `.env`; the API
+    makes the admin too, where one is set and there is no user yet. The password of an admin who
+    exists is not changed."""
     assay_secret: SecretStr | None = None
     """Signs access tokens until `assay keys rotate` makes another key; at least 32 bytes. One is
     generated and kept in `.env`."""

@@ -1,13 +1,28 @@
-"""What an older Python is told."""
+"""Which version this is, and what an older Python is told."""
 
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import ROOT
+
+
+def test_assay_says_which_it_is(tmp_path: Path) -> None:
+    """Also where there is no project."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    done = subprocess.run(
+        [sys.executable, "-m", "assay", "--version"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f"assay {project['version']}\n"
 
 
 @pytest.mark.parametrize("old", [(3, 10, 13), (3, 6, 15), (2, 7, 18)])

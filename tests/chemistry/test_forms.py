@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from api.templates import ways_back
 from assay.exchange import converted, form_of, write
+from assay.ways_back import ways_back
 from chemistry import maf, mwtab
 from chemistry.tables import HEADERS
 from loader.copy import load_file
