@@ -179,7 +179,7 @@ def _routers(settings: Settings, catalog: Catalog, tokens: Tokens) -> Iterator[R
     yield sessions.router_of(tokens)
     scopes = Scopes(catalog)
     yield Router.joined(
-        registration.router_of(scopes, tokens, open_registration=settings.open_registration),
+        registration.router_of(scopes, tokens, registration.registration_of(settings, scopes)),
         profile.router_of(),
         accounts.router_of(scopes),
     )

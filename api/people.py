@@ -1,5 +1,6 @@
 """What the endpoints for people share: their shape, and one way to change them."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
@@ -49,9 +50,15 @@ class Scopes:
 
     def check(self, scopes: list[str] | None) -> None:
         """Raises `Problem` 422 for one that does not exist."""
-        if set(scopes or ()) - self._known:
-            kinds = ", ".join(f"<path>:{scope}" for scope in SCOPES)
-            raise invalid(Fault(f"There is no such scope; they are {kinds}.", "#/scopes"))
+        if fault := self.fault_of(scopes or ()):
+            raise invalid(Fault(fault, "#/scopes"))
+
+    def fault_of(self, scopes: Iterable[str]) -> str | None:
+        """A sentence where one does not exist."""
+        if not set(scopes) - self._known:
+            return None
+        kinds = ", ".join(f"<path>:{scope}" for scope in SCOPES)
+        return f"There is no such scope; they are {kinds}."
 
 
 async def user_as_json(database: Database, user_id: UUID) -> str:

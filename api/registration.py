@@ -1,7 +1,8 @@
 """Creating users: by admins, and by anybody where that is wished for."""
 
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
 import asyncpg
 from fastapi import Depends, Request, Response
@@ -21,8 +22,30 @@ from api.router import Router
 from api.security import BearerToken, authenticated, refuse
 from api.tokens import Tokens, unauthenticated
 from api.users import CREATE_USER, TABLE, Role, User, normal_username
+from assay.settings import Settings
 
 CODE_LIFETIME = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What becomes of whoever registers himself."""
+
+    role: Literal["reader", "editor"] = "reader"
+    scopes: tuple[str, ...] = ()
+
+
+def registration_of(settings: Settings, scopes: Scopes) -> Registration | None:
+    """What the settings say; None where only admins make users.
+
+    Raises:
+        ValueError: A scope does not exist.
+    """
+    if fault := scopes.fault_of(settings.registration_scopes):
+        raise ValueError(f"REGISTRATION_SCOPES: {fault}")
+    if not settings.open_registration:
+        return None
+    return Registration(settings.registration_role, settings.registration_scopes)
 
 
 class Made(Shown):
@@ -41,8 +64,8 @@ class NewUser(Body):
     scopes: list[str] | None = None
 
 
-def router_of(scopes: Scopes, tokens: Tokens, *, open_registration: bool) -> Router:
-    """The endpoint; `open_registration` lets anybody become a reader."""
+def router_of(scopes: Scopes, tokens: Tokens, registration: Registration | None) -> Router:
+    """The endpoint; with a `registration` anybody becomes what it says."""
     router = Router(prefix=PREFIX, tags=["Users"])
     role: Role = "admin"
 
@@ -51,7 +74,7 @@ def router_of(scopes: Scopes, tokens: Tokens, *, open_registration: bool) -> Rou
             take(request, "requests", str(tokens.read(token).user_id))
         else:
             take(request, "logins", site_of(request))
-        if not token and not open_registration:
+        if not token and registration is None:
             raise unauthenticated("Log in and send the access token.")
         given = await read_members(request, NewUser)
         scopes.check(given.scopes)
@@ -80,6 +103,7 @@ def router_of(scopes: Scopes, tokens: Tokens, *, open_registration: bool) -> Rou
         caller: Annotated[User | None, Depends(creator)],
         database: Pool,
     ) -> Response:
+        rights = (registration if caller is None else None) or Registration()
         code, code_hash = (None, None) if given.password else new_code()
         name = normal_username(given.username)
         hashed = await hash_in_thread(given.password, name) if given.password else NO_PASSWORD
@@ -89,8 +113,8 @@ def router_of(scopes: Scopes, tokens: Tokens, *, open_registration: bool) -> Rou
                 CREATE_USER,
                 name,
                 hashed,
-                given.role or "reader",
-                sorted(set(given.scopes or ())),
+                given.role or rights.role,
+                sorted(set(given.scopes or rights.scopes)),
                 given.display_name,
                 code_hash,
                 CODE_LIFETIME if code else None,

@@ -44,6 +44,7 @@ Networks = Annotated[tuple[_Network, ...], NoDecode, BeforeValidator(_split)]
 _Origins = Annotated[
     tuple[Annotated[str, AfterValidator(_check_origin)], ...], NoDecode, BeforeValidator(_split)
 ]
+_Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 _LakeUrl = Annotated[str, AfterValidator(_check_lake)]
 _Count = Annotated[int, Field(ge=1)]
 
@@ -147,7 +148,12 @@ class Settings(BaseSettings):
     """Its secret."""
 
     open_registration: bool = False
-    """Whether anybody may make himself a reader."""
+    """Whether anybody may make himself a user."""
+    registration_role: Literal["reader", "editor"] = "reader"
+    """What whoever registered himself is; nobody becomes an admin so."""
+    registration_scopes: _Words = ()
+    """His scopes, such as `things:read things:write`; without any, all datasets that are not
+    restricted."""
 
     @cached_property
     def keys_file(self) -> Path:
@@ -215,7 +221,8 @@ def _faults(settings: Settings) -> Iterator[str]:
     if admin and _is_known(admin):
         yield "ADMIN_PASSWORD is one that everybody knows."
     if settings.open_registration:
-        yield "OPEN_REGISTRATION lets anybody read."
+        may = "read" if settings.registration_role == "reader" else "read and write"
+        yield f"OPEN_REGISTRATION lets anybody {may}."
     yield from _in_the_open(settings)
     if settings.debug.lower() not in ("", "0", "false", "no", "off"):
         yield "DEBUG is on."

@@ -14,7 +14,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.tokens import Tokens
 from api.users import add_user_statement
-from assay.settings import Settings
+from assay.settings import Settings, read_settings
 from tests.api.conftest import CATALOG, PASSWORD, client_of
 
 pytestmark = pytest.mark.anyio
@@ -311,3 +311,51 @@ async def test_deleting_a_user_leaves_the_name_in_what_he_wrote(
     assert database.execute("select updated_by from curated.gems").fetchall() == [
         {"updated_by": "writer"}
     ]
+
+
+@pytest.mark.parametrize(
+    ("role", "scopes", "may_write"),
+    [
+        ("reader", (), False),
+        ("editor", (), True),
+        ("editor", ("gems:write",), True),
+        ("editor", ("gems:read",), False),
+    ],
+)
+async def test_the_settings_say_what_who_registers_may_do(
+    settings: Settings,
+    database: psycopg.Connection[Any],  # noqa: ARG001 - cleans up
+    role: str,
+    scopes: tuple[str, ...],
+    may_write: bool,
+) -> None:
+    """Register, log in, write; whoever asks for more himself is refused."""
+    said = {"open_registration": True, "registration_role": role, "registration_scopes": scopes}
+    app = create_app(settings.model_copy(update=said), CATALOG)
+    name = uuid4().hex
+    async with app.router.lifespan_context(app), client_of(app) as client:
+        body = {"username": name, "password": PASSWORD}
+        assert (await client.post(USERS, json=body | {"role": "admin"})).status_code == 422
+        made = await client.post(USERS, json=body)
+        assert made.status_code == 201
+        assert (made.json()["role"], made.json()["scopes"]) == (role, sorted(scopes))
+        token = (await log_in(client, name, PASSWORD)).json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        written = await client.post("/api/v1/gems", json={"label": uuid4().hex})
+        assert written.status_code == (201 if may_write else 403)
+
+
+@pytest.mark.parametrize("role", ["admin", "owner"])
+def test_nobody_registers_as_an_admin(
+    settings: Settings, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGISTRATION_ROLE", role)
+    with pytest.raises(ValueError, match="REGISTRATION_ROLE"):
+        read_settings(settings.project)
+
+
+def test_nobody_registers_with_a_scope_that_there_is_not(settings: Settings) -> None:
+    """It is said at the start, not to whoever registers."""
+    said = settings.model_copy(update={"registration_scopes": ("gems:all",)})
+    with pytest.raises(ValueError, match="REGISTRATION_SCOPES: There is no such scope"):
+        create_app(said, CATALOG)
