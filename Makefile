@@ -7,10 +7,14 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test test-long fuzz docs lint bench clients lock clean
+.PHONY: run sync test test-long fuzz docs lint bench clients lock clean
 
 run: .venv/.runtime
 	@$(BIN)/assay up $(FILES)
+
+# Delivers what has changed to the system at SYNC_URL; RETRY_DEAD=1 sends dead letters again.
+sync: .venv/.runtime
+	@$(BIN)/assay sync $(if $(RETRY_DEAD),--retry-dead)
 
 # The peers of `make bench` too: a test rehearses it.
 test: .venv/.bench

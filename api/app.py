@@ -55,7 +55,7 @@ from assay.settings import (
     check_production,
     read_settings,
 )
-from sync.schedule import schedule_of
+from sync.schedule import Courier
 
 _METHODS = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 
@@ -84,7 +84,7 @@ def create_app(
     database = Database(database_url(settings))
     builder = Builder(settings)
     metrics = Metrics(database, builder)
-    schedule = schedule_of(settings, database_url(settings), catalog)
+    courier = Courier(settings, database_url(settings), catalog)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -92,15 +92,13 @@ def create_app(
         remove_left_over()
         await database.connect()
         first_admin = asyncio.create_task(make_first_admin(database, settings))
-        if schedule:
-            schedule.start()
+        courier.start_schedule()
         if warm:
             document.prepare()
             _warm_up(builder, catalog)
         yield
         first_admin.cancel()
-        if schedule:
-            schedule.shutdown(wait=False)
+        await courier.close()
         await builder.close()
         await database.disconnect()
 
@@ -122,7 +120,7 @@ def create_app(
     app.state.password_turns = asyncio.Semaphore(THREADS)
     document = Document(app)
     for router in (
-        *_routers(settings, catalog, tokens),
+        *_routers(settings, catalog, tokens, courier),
         pages.health_router(pages.Manifest(settings.manifest, served), document),
         pages.documents_router(settings.project, metrics, document),
     ):
@@ -155,7 +153,9 @@ def _warm_up(builder: Builder, catalog: Catalog) -> None:
         builder.warm_up()
 
 
-def _routers(settings: Settings, catalog: Catalog, tokens: Tokens) -> Iterator[Router]:
+def _routers(
+    settings: Settings, catalog: Catalog, tokens: Tokens, courier: Courier
+) -> Iterator[Router]:
     """In the order in which paths are looked for: what has a name comes before what takes any."""
     reports = loads.Reports(catalog)
     resources = {
@@ -175,7 +175,7 @@ def _routers(settings: Settings, catalog: Catalog, tokens: Tokens) -> Iterator[R
             )
         yield Router.joined(*parts, rows.router_of(resource))
     yield Router.joined(loads.router_of(catalog, reports), rejected.router_of(catalog, reports))
-    yield deliveries.router_of(catalog)
+    yield deliveries.router_of(catalog, courier)
     yield sessions.router_of(tokens)
     scopes = Scopes(catalog)
     yield Router.joined(

@@ -123,7 +123,7 @@ def router_of(resource: Resource) -> Router:
     async def list_changes(
         page: Annotated[Page, Depends(_asked_changes)], caller: Reader, database: Pool
     ) -> Response:
-        changes = page_of_changes(entity, plans.seen(caller))
+        changes = page_of_changes(entity, {c.name: c.name for c in plans.seen(caller)})
         row = found(await database.fetch_row(changes, page.limit, *(page.after or BEGINNING)))
         if not row["is_whole"]:
             raise Problem(503, str(FeedError()))

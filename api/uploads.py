@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Depends, Query, Request, Response
 from pydantic import Field
@@ -11,7 +11,8 @@ from api.audit import audit
 from api.builds import PATIENCE_SECONDS, TURN_SECONDS, Builds, detail_of
 from api.cursor import check_parameters
 from api.database import Pool
-from api.errors import Fault, Problem, documented, invalid
+from api.errors import Problem, documented
+from api.flags import flag, read_flag
 from api.forms import MEDIA_TYPE, boundary_of, receive_file
 from api.limits import take
 from api.loads import LoadReport, Reports, location_of
@@ -64,14 +65,8 @@ one after another; one that is not begun within 30 seconds is not taken, and the
 _KEPT = "The file is kept, and still to be built."
 
 
-def _flag(description: str) -> Any:  # noqa: ANN401 - FastAPI's
-    # Text, and judged by `_read_flag`: FastAPI would also take `yes` and `1`.
-    schema = {"type": "boolean"}
-    return Query(default_factory=lambda: "false", description=description, json_schema_extra=schema)
-
-
-DryRun = Annotated[str, _flag("Judge the file and report; keep nothing of it.")]
-Force = Annotated[str, _flag("Load the file also if the same bytes were loaded before.")]
+DryRun = Annotated[str, flag("Judge the file and report; keep nothing of it.")]
+Force = Annotated[str, flag("Load the file also if the same bytes were loaded before.")]
 
 
 Encoding = Annotated[
@@ -116,8 +111,8 @@ def router_of(entity: Entity, catalog: Catalog, reports: Reports, max_megabytes:
         check_parameters(request, "dry_run", "force", "encoding")
         return Asked(
             boundary=boundary_of(request, max_megabytes),
-            is_rehearsal=_read_flag("dry_run", dry_run),
-            force=_read_flag("force", force),
+            is_rehearsal=read_flag("dry_run", dry_run),
+            force=read_flag("force", force),
             is_async=_prefers_async(request),
             encoding=encoding,
         )
@@ -193,12 +188,6 @@ def _answer(report: str, already_loaded: bool, rejected_rows: str | None = None)
     if rejected_rows is not None:
         more += f',"rejected_rows":{rejected_rows}'
     return answer(f"{report.removesuffix('}')}{more}}}")
-
-
-def _read_flag(name: str, text: str) -> bool:
-    if text not in ("true", "false"):
-        raise invalid(Fault("This is `true` or `false`.", parameter=name))
-    return text == "true"
 
 
 def _prefers_async(request: Request) -> bool:

@@ -10,14 +10,16 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from assay.data_types import CatalogError as CatalogError  # noqa: PLC0414 - it is raised here
+from assay.deliveries import Sync, sync_of
 from assay.grammar import form_of
 from assay.listings import Api, Listing, listing_of
 
 # Columns of every curated table that the platform fills.
-PROVENANCE = ("updated_at", "updated_by")
+WRITER = "updated_by"
+PROVENANCE = ("updated_at", WRITER)
 ENDINGS = ("csv", "tsv", "txt", "xlsx")
 """Of files that are read."""
 
@@ -30,6 +32,7 @@ _NUMBER = r"(-?\d+(?:\.\d+)?)"
 _PLACEHOLDER = re.compile(r"\$\d")
 
 Severity = Literal["error", "warn"]
+LakePii = Literal["leave_out", "hash", "keep"]
 RuleKind = Literal[
     "check", "not_null", "unique", "dependency", "reference", "query", "cast", "fields"
 ]
@@ -116,12 +119,12 @@ class Entity:
     """Only for people whose scopes name it."""
     sample: str | None = None
     """Path, from the project's root, of rows to begin with, where no source has any."""
-    sync_path: str | None = None
-    """Where its changes are delivered, below the receiver's URL."""
-    sync_personal_data: bool = False
-    """Whether columns that say something of a person are delivered too."""
+    sync: Sync | None = None
+    """How its changes are delivered to another system."""
     is_in_lake: bool = False
     """Whether it is exported where no model is named."""
+    lake_pii: LakePii = "leave_out"
+    """What the lake has of columns that say something of a person."""
     links: tuple[Link, ...] = ()
     linked_in: tuple["Entity", ...] = ()
     """Those whose rows are links of its rows, and go with them."""
@@ -367,9 +370,9 @@ def _entity(
         search=tuple(meta.get("search", ())),
         is_restricted=meta.get("api", {}).get("restricted", False),
         sample=meta.get("api", {}).get("sample"),
-        sync_path=meta.get("sync", {}).get("path"),
-        sync_personal_data=meta.get("sync", {}).get("pii", False),
-        is_in_lake=meta.get("lake", False),
+        sync=_sync(node),
+        is_in_lake=bool(meta.get("lake", False)),
+        lake_pii=_lake_pii(node),
     )
 
 
@@ -399,6 +402,23 @@ def _column(
         is_bounded=_is_bounded(column),
         **limits,
     )
+
+
+def _lake_pii(node: dict[str, Any]) -> LakePii:
+    declared = node["config"]["meta"].get("lake", False)
+    pii: LakePii = declared.get("pii", "leave_out") if isinstance(declared, dict) else "leave_out"
+    if pii not in get_args(LakePii) or (isinstance(declared, dict) and set(declared) - {"pii"}):
+        raise CatalogError(
+            f"{node['name']}: `lake` is true, false or {{pii: {' | '.join(get_args(LakePii))}}}."
+        )
+    return pii
+
+
+def _sync(node: dict[str, Any]) -> Sync | None:
+    try:
+        return sync_of(node["config"]["meta"].get("sync"), node["columns"])
+    except ValueError as error:
+        raise CatalogError(f"{node['name']}: {error}.") from None
 
 
 def _links(node: dict[str, Any]) -> list[dict[str, str]]:

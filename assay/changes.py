@@ -10,11 +10,11 @@ Parameters are PostgreSQL's own (`$1`), so psycopg (by a `RawCursor`) and asyncp
 
 # ruff: noqa: S608 - identifiers are the catalog's and quoted, values are bound
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from psycopg import sql
 
-from assay.catalog import Column, Entity
+from assay.catalog import Entity
 
 BEGINNING = ("0", "", None)
 """$2 to $4 of the first read."""
@@ -51,7 +51,7 @@ def changed_keys(entity: Entity, since: int, until: int) -> str:
     """
 
 
-def page_of_changes(entity: Entity, shown: Iterable[Column] | None = None) -> str:
+def page_of_changes(entity: Entity, shown: Mapping[str, str] | None = None) -> str:
     """Changes of an entity, in the order in which readers may rely on them.
 
     Rows have all columns, or those that are `shown`. $1 limit; $2 to $4 where to go on, as text:
@@ -66,7 +66,11 @@ def page_of_changes(entity: Entity, shown: Iterable[Column] | None = None) -> st
     """
     changes = _changes(entity)
     table = sql.Identifier(entity.schema, entity.table).as_string()
-    columns = ", ".join(sql.Identifier(c.name).as_string() for c in shown or entity.columns)
+    shown = shown or {column.name: column.name for column in entity.columns}
+    columns = ", ".join(
+        f"{sql.Identifier(name).as_string()} as {sql.Identifier(theirs).as_string()}"
+        for name, theirs in shown.items()
+    )
     key = entity.columns_by_name[entity.key[0]]
     is_row = f"{sql.Identifier(key.name).as_string()} = page.key::{key.data_type}"
     # bytes, so that a position means the same under another collation

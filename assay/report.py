@@ -44,6 +44,14 @@ def print_exports(console: Console, accounts: "list[Export]") -> None:
         how = "all rows" if account.is_whole else "changes"
         table.add_row(account.model, *counts, how, escape(account.location))
     console.print(table)
+    for account in accounts:
+        for treatment, names in account.hidden.items():
+            listed = printable(", ".join(names))
+            console.print(f"  {account.model}: {treatment} {listed}", soft_wrap=True)
+    if any(account.hidden for account in accounts):
+        console.print(
+            "  They say something of people; `config.meta.lake.pii` says what becomes of them."
+        )
 
 
 def print_results(console: Console, results: list[LoadResult]) -> None:

@@ -126,8 +126,13 @@ class Settings(BaseSettings):
     """Of the account that logs in there."""
     sync_password: SecretStr | None = None
     """Its password."""
+    sync_login: Literal["form", "json", "basic", "none"] = "form"
+    """How it is logged in to: by a form (OAuth2's password login), the same fields as JSON, by the
+    password with each request, or not at all."""
     sync_token_path: str = "/token"  # noqa: S105
-    """Below its URL, where OAuth2's password login is."""
+    """Below its URL, where that login is."""
+    sync_token_field: str = "access_token"  # noqa: S105
+    """The field of its answer that has the token; without one a cookie does."""
     sync_interval_minutes: _Count = 10
     """How often the API looks for changes to deliver."""
     sync_timeout_seconds: float = Field(default=30, gt=0, le=3600)

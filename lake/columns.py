@@ -65,6 +65,15 @@ class LakeTable:
         return tuple(c for c in self.all_columns if c.treatment != Treatment.LEFT_OUT)
 
     @property
+    def hidden(self) -> dict[str, list[str]]:
+        """Names of the columns of which the lake has a hash, or nothing."""
+        found: dict[str, list[str]] = {}
+        for column in self.all_columns:
+            if column.treatment != Treatment.PLAIN:
+                found.setdefault(str(column.treatment), []).append(column.name)
+        return found
+
+    @property
     def arrow(self) -> pa.Schema:
         """Of the columns that the lake has, with their descriptions."""
         return pa.schema(
@@ -117,13 +126,9 @@ def lake_type(data_type: str) -> pa.DataType:
 
 def table_of_entity(entity: Entity) -> LakeTable:
     """A key that is personal is hashed at least: without it nobody could tell rows apart."""
-
-    def treatment(column: Column) -> Treatment:
-        if not column.is_personal:
-            is_told = entity.has_personal_data and column.name in _OF_WHOLE_ROWS
-            return Treatment.LEFT_OUT if is_told else Treatment.PLAIN
-        is_needed = column.is_hashed or column.name in entity.key
-        return Treatment.HASHED if is_needed else Treatment.LEFT_OUT
+    treatments = {column.name: _treatment(entity, column) for column in entity.columns}
+    if any(treatment != Treatment.PLAIN for treatment in treatments.values()):
+        treatments |= {name: Treatment.LEFT_OUT for name in _OF_WHOLE_ROWS if name in treatments}
 
     return LakeTable(
         schema=entity.schema,
@@ -131,10 +136,19 @@ def table_of_entity(entity: Entity) -> LakeTable:
         name=entity.name,
         description=entity.description,
         all_columns=tuple(
-            LakeColumn(c.name, c.data_type, c.description, treatment(c)) for c in entity.columns
+            LakeColumn(c.name, c.data_type, c.description, treatments[c.name])
+            for c in entity.columns
         ),
         entity=entity,
     )
+
+
+def _treatment(entity: Entity, column: Column) -> Treatment:
+    """What the owner says of all that is personal, but a column that says `hash` is hashed."""
+    if not column.is_personal or (entity.lake_pii == "keep" and not column.is_hashed):
+        return Treatment.PLAIN
+    is_hashed = column.is_hashed or column.name in entity.key or entity.lake_pii == "hash"
+    return Treatment.HASHED if is_hashed else Treatment.LEFT_OUT
 
 
 def table_of_staging(model: StagingModel, types: Mapping[str, str]) -> LakeTable:
@@ -161,5 +175,5 @@ def _strictest(entities: Iterable[Entity]) -> Iterable[tuple[str, Treatment]]:
     columns = [c for entity in entities for c in table_of_entity(entity).all_columns]
     for treatment in (Treatment.HASHED, Treatment.LEFT_OUT):
         yield from ((c.name, treatment) for c in columns if c.treatment == treatment)
-    if any(entity.has_personal_data for entity in entities):
+    if any(column.treatment != Treatment.PLAIN for column in columns):
         yield from ((name, Treatment.LEFT_OUT) for name in _OF_WHOLE_ROWS)

@@ -6,7 +6,7 @@ dies, the next run goes on where the lake is.
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -55,6 +55,8 @@ class Account:
     """Whether all rows were written, in the place of those that were there."""
     rows: int = 0
     deletions: int = 0
+    hidden: dict[str, list[str]] = field(default_factory=dict)
+    """Columns that are left out or hashed, since they say something of a person."""
 
 
 def export(  # noqa: PLR0913 - what a person can choose
@@ -150,7 +152,7 @@ class Export:
         self._hasher = hasher
         self._advance = advance
         self._table = lake.table(model)
-        self.account = Account(model.name, self._table.location())
+        self.account = Account(model.name, self._table.location(), hidden=model.hidden)
 
     def run(self, *, compact: bool = False) -> Account:
         self._clean()  # as one that was killed left it

@@ -14,8 +14,10 @@ import psycopg
 
 from assay.catalog import Catalog, Entity
 from assay.changes import FeedError
+from assay.deliveries import Sync
 from assay.settings import Settings
-from sync.outbox import Change, Outbox
+from sync.messages import messages_of
+from sync.outbox import TURN, Change, Outbox
 from sync.receiver import Failing, NotTakenError, Receiver, Refused
 
 TRIES = 4
@@ -32,7 +34,7 @@ _LONGEST_PATIENCE = 60.0
 _FIRST_WAIT_ALONE, _LONGEST_WAIT = 60.0, 3600.0
 """Seconds until a change that failed alone is due: a run tries it once."""
 _CLAIM_FACTOR = 2
-_TURN = "select pg_try_advisory_lock(hashtextextended('sync', 0))"
+_TURN = f"select pg_try_advisory_lock({TURN})"
 _log = logging.getLogger("assay.sync")
 
 
@@ -68,7 +70,7 @@ async def deliver(
 
 
 def synced(catalog: Catalog) -> list[Entity]:
-    return [entity for entity in catalog.entities.values() if entity.sync_path]
+    return [entity for entity in catalog.entities.values() if entity.sync]
 
 
 class Run:
@@ -80,7 +82,7 @@ class Run:
         self._settings = settings
         self._outbox = outbox
         self._receiver = receiver
-        self._path = entity.sync_path or ""
+        self._sync = entity.sync or Sync("")
         self._in_vain = 0
         """Changes sent alone since one was taken."""
         self._not_taken: dict[str, str] = {}
@@ -158,7 +160,8 @@ class Run:
             if not batch:
                 continue
             try:
-                await self._receiver.send(self._path, [document(change) for change in batch])
+                for message in messages_of(self._sync, batch):
+                    await self._receiver.send(message)
             except (Refused, Failing) as error:
                 if half := len(batch) // 2:
                     batches[:0] = [batch[:half], batch[half:]]
@@ -192,17 +195,6 @@ class Run:
         await self._outbox.put_back(
             change, str(error), seconds=seconds, counts=counts, is_dead=is_dead
         )
-
-
-def document(change: Change) -> dict[str, object]:
-    """A change as it is sent."""
-    return {
-        "idempotency_key": change.idempotency_key,
-        "number": change.number,
-        "operation": change.operation,
-        "key": change.key,
-        "row": change.row,
-    }
 
 
 def wait_after(attempts: int, first: float) -> float:

@@ -16,8 +16,9 @@ from uuid import uuid4
 from psycopg import AsyncConnection, AsyncRawCursor
 from psycopg.rows import dict_row
 
-from assay.catalog import Entity
+from assay.catalog import WRITER, Entity
 from assay.changes import BEGINNING, FeedError, page_of_changes
+from assay.deliveries import Sync
 
 _POSITION = "select position from journal.deliveries where entity = %s for update"
 _FIRST_POSITION = """
@@ -60,7 +61,15 @@ claimed as (
     where outbox.entity = due.entity and outbox.key = due.key
     returning outbox.*
 )
-select number, idempotency_key::text, key, operation, body, attempts from claimed order by number
+select
+    number,
+    idempotency_key::text,
+    key,
+    operation,
+    nullif(body, 'null')::text as row,
+    attempts
+from claimed
+order by number
 """
 _IS_SENT = "entity = %s and key = any(%s) and idempotency_key = any(%s::uuid[])"
 _HOLD = f"""
@@ -97,9 +106,19 @@ select
 from journal.outbox where entity = %s
 """
 
+TURN = "hashtextextended('sync', 0)"
+"""The advisory lock of who delivers; PostgreSQL shows the two halves of its number."""
 DEAD_SHOWN = 20
 STATE = f"""
-select coalesce(json_agg(row_to_json(state.*) order by state.entity), '[]')::text as items
+select
+    coalesce(json_agg(row_to_json(state.*) order by state.entity), '[]')::text as items,
+    exists (
+        select from pg_locks
+        where
+            locktype = 'advisory' and granted
+            and database = (select oid from pg_database where datname = current_database())
+            and (classid::bigint << 32) | objid::bigint = {TURN}
+    ) as is_running
 from (
     select
         synced.entity,
@@ -130,7 +149,7 @@ from (
     ) as counted on counted.entity = synced.entity
 ) as state
 """
-"""The state of deliveries, as JSON: $1 entities."""
+"""The state of deliveries, as JSON, and whether some are under way: $1 entities."""
 
 
 @dataclass(frozen=True)
@@ -143,9 +162,26 @@ class Change:
     key: str
     operation: str
     """`upsert` or `delete`."""
-    row: dict[str, Any] | None
+    row: str | None
+    """JSON, as PostgreSQL wrote it."""
     attempts: int
     """How often it alone was answered with a failure."""
+
+
+def delivered_columns(entity: Entity) -> dict[str, str]:
+    """Columns that are delivered, each with the name that the receiver has for it.
+
+    No account of ours is: who wrote a row is nobody's business elsewhere.
+    """
+    sync = entity.sync or Sync("")
+    named = dict(sync.columns) or {column.name: column.name for column in entity.columns}
+    return {
+        column.name: named[column.name]
+        for column in entity.columns
+        if column.name in named
+        and column.name != WRITER
+        and (sync.has_personal_data or not column.is_personal)
+    }
 
 
 class Outbox:
@@ -155,8 +191,7 @@ class Outbox:
         self._connection = connection
         self._entity = entity
         self._worker = uuid4()
-        shown = [c for c in entity.columns if entity.sync_personal_data or not c.is_personal]
-        self._page = page_of_changes(entity, shown)
+        self._page = page_of_changes(entity, delivered_columns(entity))
 
     async def collect(self, limit: int) -> int:
         """Take the next changes of the feed; how many.

@@ -242,6 +242,45 @@ def test_what_the_lake_has(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("pii", ["leave_out", "hash", "keep"])
+def test_the_owner_says_what_the_lake_has_of_people(tmp_path: Path, pii: str) -> None:
+    content = manifest()
+    (mart,) = (n for n in content["nodes"].values() if n["name"] == "pets")
+    mart["config"]["meta"]["lake"] = {"pii": pii}
+    pets = read(content, tmp_path).entities["pets"]
+    assert (pets.is_in_lake, pets.lake_pii) == (True, pii)
+
+
+@pytest.mark.parametrize("lake", [{"pii": "show"}, {"pii": True}, {"people": "keep"}])
+def test_what_the_lake_cannot_have(tmp_path: Path, lake: dict[str, Any]) -> None:
+    content = manifest()
+    (mart,) = (n for n in content["nodes"].values() if n["name"] == "pets")
+    mart["config"]["meta"]["lake"] = lake
+    with pytest.raises(CatalogError, match="`lake` is true, false or"):
+        read(content, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("sync", "fault"),
+    [
+        ({"path": "/p", "item": "rows"}, "knows no item"),
+        ({"path": "p"}, "begins with /"),
+        ({"path": "//else.where/p"}, "begins with /"),
+        ({"path": "/p", "items": "pets"}, "`changes` or `rows`"),
+        ({"path": "/p", "items": "rows"}, "`sync.delete` says"),
+        ({"path": "/p", "delete": "/p/{key}"}, "`sync.delete` says"),
+        ({"path": "/p", "items": "rows", "delete": "/p"}, "has {key}"),
+        ({"path": "/p", "columns": ["chip", "tail"]}, "no column: tail"),
+    ],
+)
+def test_what_no_receiver_gets(tmp_path: Path, sync: dict[str, Any], fault: str) -> None:
+    content = manifest()
+    (mart,) = (n for n in content["nodes"].values() if n["name"] == "pets")
+    mart["config"]["meta"]["sync"] = sync
+    with pytest.raises(CatalogError, match=fault):
+        read(content, tmp_path)
+
+
 def test_a_header_is_no_placeholder(tmp_path: Path) -> None:
     """Exports have values put into their SQL by the driver, wherever `$1` stands."""
     content = manifest()

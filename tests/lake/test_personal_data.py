@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from assay.catalog import Catalog
+from assay.catalog import Catalog, LakePii
 from lake.columns import Hasher
 from tests.api.conftest import column
 from tests.lake import things
@@ -129,3 +129,24 @@ def test_what_was_repaired_may_say_it(of_people: Things) -> None:
         of_people.exporter.catalog = Catalog({"things": entity}, {})
         of_people.exporter.export()
         assert ("repairs" in of_people.state()[0]) is not is_personal
+
+
+@pytest.mark.parametrize("pii", ["leave_out", "hash", "keep"])
+def test_the_owner_says_what_the_lake_has(of_people: Things, pii: LakePii) -> None:
+    """Of all personal columns; one that says `hash` is hashed at least, and the account tells."""
+    columns = tuple(
+        replace(c, **{"whole": LEFT_OUT, "words": HASHED}.get(c.name, {}))
+        for c in things.ENTITY.columns
+    )
+    entity = replace(things.ENTITY, columns=columns, lake_pii=pii)
+    of_people.exporter.catalog = Catalog({"things": entity}, {})
+    (account,) = of_people.exporter.export()
+    rows = of_people.state()
+    hash_ = Hasher(SECRET).hash
+    expected = {"leave_out": None, "hash": hash_("7"), "keep": 7}[pii]
+    assert {row.get("whole") for row in rows} == {expected}
+    assert ("whole" in rows[0]) is (pii != "leave_out")
+    assert {row["words"] for row in rows} == {hash_('{"' + NAME + '"}')}
+    hidden = {name for names in account.hidden.values() for name in names}
+    assert ("whole" in hidden) is (pii != "keep")
+    assert "words" in account.hidden["hashed"]

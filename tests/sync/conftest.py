@@ -83,7 +83,7 @@ class Shop:
 
     def rows(self) -> dict[str, dict[str, Any]]:
         found = self.connection.execute("""
-            select barcode, to_jsonb(products) - '_transaction_id' as body
+            select barcode, to_jsonb(products) - '_transaction_id' - 'updated_by' as body
             from curated.products
         """)
         return {row["barcode"]: row["body"] for row in found}

@@ -125,8 +125,7 @@ class System:
 @contextmanager
 def running() -> Iterator[System]:
     """On a free port of loopback; a batch that ends it without an answer closes the connection."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    system = System(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    system = System("")
 
     async def receive(request: Request) -> Response:
         try:
@@ -141,11 +140,19 @@ def running() -> Iterator[System]:
             Route("/products", receive, methods=["POST"]),
         ]
     )
+    with served(app) as system.url:
+        yield system
+
+
+@contextmanager
+def served(app: Starlette) -> Iterator[str]:
+    """The URL of an application, while it runs."""
+    listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     try:
-        yield system
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join(10)

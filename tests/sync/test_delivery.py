@@ -290,7 +290,9 @@ async def test_personal_columns_stay_here(shop: Shop, system: System) -> None:
     entity = shop.entity
     columns = tuple(replace(c, is_personal=c.name == "name") for c in entity.columns)
     for is_said in (False, True):
-        personal = replace(entity, columns=columns, sync_personal_data=is_said)
+        assert entity.sync
+        sync = replace(entity.sync, has_personal_data=is_said)
+        personal = replace(entity, columns=columns, sync=sync)
         shop.catalog = replace(shop.catalog, entities={entity.name: personal})
         await shop.put("7", quantity=50 + is_said)
         await shop.deliver()

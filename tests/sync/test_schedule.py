@@ -4,7 +4,10 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -49,7 +52,7 @@ async def test_the_api_delivers_by_itself(
             while len(system.rows) != len(shop.rows()):  # noqa: ASYNC110 - of another system
                 await asyncio.sleep(0.1)
             await shop.put("7", quantity=70)
-            while system.rows["7"]["quantity"] != 70:  # noqa: ASYNC110
+            while system.rows["7"]["quantity"] != 70 or shop.outbox():  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
     check_delivered(shop, system)
 
@@ -81,6 +84,80 @@ async def test_the_api_tells_how_deliveries_go(shop: Shop, system: System, tmp_p
     assert "ConnectError" in item["error"]
     (letter,) = item["dead_letters"]
     assert (letter["key"], letter["error"]) == (POISON, "422: this is not for me")
+
+
+@asynccontextmanager
+async def asking(shop: Shop, settings: Settings, role: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the API, logged in as a user of a role."""
+    shop.connection.execute(*add_user_statement(role, LONG, role))
+    found = shop.connection.execute("select user_id from auth.users where username = %s", [role])
+    (user,) = found.fetchall()
+    app = create_app(settings, shop.catalog)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(app),
+            base_url="http://localhost",
+            headers={"Authorization": f"Bearer {Tokens(SECRET).issue(user['user_id'])}"},
+        ) as client,
+    ):
+        yield client
+
+
+async def test_an_admin_begins_deliveries(shop: Shop, system: System, tmp_path: Path) -> None:
+    """202 at once; the state says whether they run, and what came of them."""
+    system.seconds = 0.2
+    async with asking(shop, settings_of(shop, tmp_path), "admin") as client:
+
+        async def ended() -> dict[str, Any]:
+            for _ in range(100):
+                state: dict[str, Any] = (await client.get("/api/v1/sync")).json()
+                if not state["is_running"]:
+                    return state
+                await asyncio.sleep(0.1)
+            pytest.fail("it never ends")
+
+        assert (await client.get("/api/v1/sync")).json()["is_running"] is False
+        begun = await client.post("/api/v1/sync")
+        assert (begun.status_code, begun.headers["location"]) == (202, "/api/v1/sync")
+        assert begun.json()["is_running"] is True
+        # asked again while it runs, it goes on until all is told that was there then
+        await shop.put("70")
+        assert (await client.post("/api/v1/sync")).status_code == 202
+        (item,) = (await ended())["items"]
+        assert (item["waiting"], item["dead"]) == (0, 0)
+        assert system.rows == shop.rows()
+
+        system.poison["7"] = 422
+        await shop.put("7", quantity=55)
+        await shop.put("71")
+        await client.post("/api/v1/sync")
+        (item,) = (await ended())["items"]
+        assert (item["dead"], item["error"]) == (1, "422: this is not for me")
+        system.poison.clear()
+        await client.post("/api/v1/sync")
+        assert (await ended())["items"][0]["dead"] == 1
+        await client.post("/api/v1/sync?retry_dead=true")
+        assert (await ended())["items"][0]["dead"] == 0
+        assert system.rows == shop.rows()
+        for query in ("retry_dead=yes", "revive=true"):
+            assert (await client.post(f"/api/v1/sync?{query}")).status_code == 422
+
+
+@pytest.mark.parametrize("role", ["reader", "editor"])
+async def test_only_admins_begin_deliveries(shop: Shop, tmp_path: Path, role: str) -> None:
+    async with asking(shop, settings_of(shop, tmp_path), role) as client:
+        assert (await client.post("/api/v1/sync")).status_code == 403
+        client.headers.pop("Authorization")
+        assert (await client.post("/api/v1/sync")).status_code == 401
+
+
+async def test_nothing_is_begun_without_a_receiver(shop: Shop, tmp_path: Path) -> None:
+    settings = settings_of(shop, tmp_path).model_copy(update={"sync_url": ""})
+    async with asking(shop, settings, "admin") as client:
+        refused = await client.post("/api/v1/sync")
+    assert refused.status_code == 409
+    assert "SYNC_URL" in refused.json()["detail"]
 
 
 async def test_the_command(shop: Shop, system: System, tmp_path: Path) -> None:
