@@ -165,8 +165,8 @@ async def slots_of_pool(arena: Arena) -> int:
         most = 0
         # until all are there, or have waited as long as they may
         while most < MAX_READERS and not any(read.done() for read in reads):
-            row = await (await other.execute(WAITING)).fetchone()
-            most = max(most, row[0] if row else 0)
+            (row,) = await asyncio.to_thread(arena.query, WAITING)
+            most = max(most, row["count"])
             await asyncio.sleep(0.05)
         await other.rollback()
     return most
