@@ -770,8 +770,8 @@ async def test_the_end_of_the_server_does_not_wait_for_ever(
 def file(path: Path, content: bytes) -> dict[str, Any]:
     """What the worker is told of a file."""
     path.write_bytes(content)
-    names = {"entity": "metabolites", "file_name": path.name, "user": "editor"}
-    return {"path": str(path), "force": False, **names}
+    names = {"entity": "metabolites", "file_name": f"{path.name}.csv", "user": "editor"}
+    return {"path": str(path), "force": False, "encoding": "", **names}
 
 
 # ---------- taking a load back
@@ -840,9 +840,13 @@ def test_the_document_describes_uploads(served: FastAPI) -> None:
     (media_type,) = upload["requestBody"]["content"]
     assert media_type == "multipart/form-data"
     schema = upload["requestBody"]["content"][media_type]["schema"]
+    assert schema == {"$ref": "#/components/schemas/FileUpload"}
+    schema = document["components"]["schemas"]["FileUpload"]
     assert schema["properties"]["file"]["format"] == "binary"
     assert "503" in upload["description"]
-    parameters = {p["name"]: p["schema"]["type"] for p in upload["parameters"]}
+    shared = document["components"]["parameters"]
+    named = (shared.get(p.get("$ref", "").rpartition("/")[2], p) for p in upload["parameters"])
+    parameters = {p["name"]: p["schema"]["type"] for p in named}
     flags = {"dry_run": "boolean", "force": "boolean"}
     assert parameters == flags | {"encoding": "string", "Prefer": "string"}
     assert set(upload["responses"]) == {
