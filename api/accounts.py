@@ -27,10 +27,10 @@ from api.people import (
 from api.refresh import new_code
 from api.registration import CODE_LIFETIME
 from api.router import Router
-from api.schemas import type_adapter
 from api.security import Admin, Subject
 from api.throttle import unlock
 from api.users import DELETE_USER, ONE_USER, PAGE_OF_USERS, SET_CODE, Role
+from api.value_types import type_adapter
 
 _NAME = type_adapter("text")
 _ID = type_adapter("uuid")

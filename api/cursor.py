@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 
 from api.body import parse_json
 from api.errors import Fault, Problem, invalid
-from api.schemas import type_adapter
+from api.value_types import type_adapter
 from assay.catalog import Column
 from assay.grammar import form_of, read
 

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api.errors import MEDIA_TYPE, SCHEMAS
-from api.filters import DESCRIPTIONS
+from api.filter_documents import DESCRIPTIONS
 from api.schemas import words
 
 Node = dict[str, Any]

@@ -12,8 +12,9 @@ from pydantic_core import ErrorDetails
 
 from api.body import as_json, parse_json, read_body
 from api.errors import Fault, Problem, fault_of_rule, in_item, invalid, pointer_to
-from api.schemas import MAX_LINKS, Schemas, adapter_of
+from api.schemas import MAX_LINKS, Schemas
 from api.security import Subject
+from api.value_types import adapter_of
 from assay.catalog import Entity
 from assay.data_types import base_type
 from assay.grammar import composed, form_of, read

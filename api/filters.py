@@ -12,11 +12,8 @@ import csv
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any
 
 from api.cursor import as_text, refuse
-from api.schemas import name_of
 from api.versions import quoted, relation_of
 from assay.catalog import Column, Entity, Link
 from assay.data_types import base_type
@@ -51,22 +48,8 @@ _SQL = {
 }
 _IN_LIST = "{value}::{type} = any({column})"
 
-DESCRIPTIONS = {
-    "eq": "equals; also without the operator",
-    "ne": "differs, or is null",
-    "in": "is one of, between commas; what holds a comma stands in double quotes",
-    "isnull": "is null: `true` or `false`",
-    "lt": "is less than",
-    "lte": "is at most",
-    "gt": "is greater than",
-    "gte": "is at least",
-    "contains": "holds this; of a list, as a whole item",
-    "icontains": "holds this, in any case",
-    "startswith": "begins with this",
-}
-
-_GROUPS = ("any_of", "any_of2")
-CONDITIONS = ("filter", *_GROUPS)
+GROUPS = ("any_of", "any_of2")
+CONDITIONS = ("filter", *GROUPS)
 """Parameters whose values are conditions; each may be there any number of times."""
 _MEMBER = re.compile(r"(or2?)\[([^\[\]]*)\]")
 _MAX_VALUES = 1000
@@ -176,7 +159,7 @@ class Filters:
             member = _MEMBER.fullmatch(parameter)
             group, name, value = parameter, parameter, text
             if member:
-                group, name = member.groups()
+                group, name = member[1], member[2]
             elif parameter in CONDITIONS:
                 name, sign, value = text.partition("=")
                 if not sign:
@@ -184,7 +167,7 @@ class Filters:
             elif parameter in known:
                 continue
             condition = self._condition(parameter, name, value)
-            if group in _GROUPS or member:
+            if group in GROUPS or member:
                 alternatives.setdefault(group, []).append(condition)
             else:
                 clauses.append((condition,))
@@ -229,74 +212,6 @@ def operators_of(column: Column) -> tuple[str, ...]:
 def item_of(column: Column) -> Column:
     """An item of a column that holds lists."""
     return Column(**{**vars(column), "data_type": base_type(column.data_type).removesuffix("[]")})
-
-
-def documented_filters(entity: Entity) -> list[dict[str, Any]]:
-    """The conditions in OpenAPI: three parameters that can say whatever one by column could.
-
-    A parameter for each column and operator would be hundreds, which no viewer shows and no
-    generated client can use.
-    """
-    condition = {
-        "title": f"{name_of(entity)}Condition",
-        "type": "string",
-        "description": (
-            "A condition, `column__operator=value`; the introduction has the operators. "
-            f"Columns: {', '.join(_kinds(entity))}."
-        ),
-        "pattern": f"^({'|'.join(_patterns(entity))})=",
-        "examples": list(islice(_examples(entity), 3)),
-    }
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "style": "form",
-            "explode": True,
-            "schema": {"type": "array", "items": condition},
-            "description": f"{which}: `{name}=column__operator=value`, as often as you like.{more}",
-        }
-        for name, which, more in (
-            ("filter", "All of these hold", " `column__operator=value` alone says the same."),
-            *((group, "One of these holds", "") for group in _GROUPS),
-        )
-    ]
-
-
-def _kinds(entity: Entity) -> Iterator[str]:
-    yield from (f"{column.name} ({column.data_type})" for column in entity.columns)
-    yield from (f"{link.name} (keys of {link.path})" for link in entity.links)
-
-
-def _patterns(entity: Entity) -> Iterator[str]:
-    """What may stand before the `=`; columns with the same operators stand together."""
-    alike: dict[tuple[str, ...], list[str]] = {}
-    for column in entity.columns:
-        alike.setdefault(operators_of(column), []).append(escaped(column.name))
-    alike.setdefault(("contains",), []).extend(escaped(link.name) for link in entity.links)
-    for operators, names in alike.items():
-        if names:
-            operator = f"__({'|'.join(operators)})"
-            may_lack = "?" if "eq" in operators else ""
-            yield f"({'|'.join(names)})" + (f"({operator})?" if may_lack else operator)
-
-
-def escaped(name: str) -> str:
-    """As ECMA 262 has it, which knows no more escapes than these."""
-    return re.sub(r"[\\^$.*+?()\[\]{}|/]", r"\\\g<0>", name)
-
-
-def _examples(entity: Entity) -> Iterator[str]:
-    """A condition on the columns that have an example."""
-    for column in entity.columns:
-        operators = operators_of(column)
-        for value in (*column.enum[:1], *column.examples[:1])[:1]:
-            if "contains" in operators and not column.enum:
-                yield f"{column.name}__icontains={value}"
-            elif "gte" in operators and not column.enum:
-                yield f"{column.name}__gte={value}"
-            else:
-                yield f"{column.name}={value}"
 
 
 def _items(parameter: str, text: str) -> list[str]:

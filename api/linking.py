@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from api.journal import journaled, returning
 from api.proposal import literal, unsaid
-from api.schemas import is_whole
+from api.value_types import is_whole
 from api.versions import quoted, relation_of
 from assay.catalog import Column, Entity, Link
 

@@ -14,7 +14,8 @@ from api.database import Database, Pool
 from api.documents import MAX_ITEMS, Documents
 from api.errors import Fault, Problem, documented, invalid
 from api.exports import Export
-from api.filters import Filter, Values, documented_filters
+from api.filter_documents import documented_filters
+from api.filters import Filter, Values
 from api.formats import FILES
 from api.idempotency import HEADER, Once, read_idempotency_key, sha256_of
 from api.limits import take

@@ -14,9 +14,9 @@ from api.errors import Problem, documented
 from api.fields import MaybeText, MaybeWhole, NextCursor
 from api.resource import PREFIX, READING, answer, found
 from api.router import Router
-from api.schemas import adapter_of
 from api.security import Editor, Reader, Subject, check_writable
 from api.users import User
+from api.value_types import adapter_of
 from assay.catalog import Catalog, Column, Entity
 from loader.report import (
     ONE_LOAD,

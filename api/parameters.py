@@ -17,10 +17,12 @@ from api.cursor import (
     refuse,
 )
 from api.errors import Problem
-from api.filters import CONDITIONS, Filter, Filters, documented_filters, escaped
+from api.filter_documents import documented_filters, escaped
+from api.filters import CONDITIONS, Filter, Filters
 from api.formats import MEDIA_TYPES, Format, negotiate
 from api.listing import Counting, Listing, Sort, searched, spelled
-from api.schemas import name_of, type_adapter
+from api.schemas import name_of
+from api.value_types import type_adapter
 from assay.catalog import Catalog, Column, Entity, Link
 from assay.data_types import base_type
 

@@ -7,7 +7,7 @@
 
 import json
 
-from api.schemas import is_whole
+from api.value_types import is_whole
 from api.versions import quoted, relation_of
 from assay.catalog import PROVENANCE, Column, Entity, Rule
 

@@ -14,10 +14,10 @@ from api.errors import Problem, documented
 from api.formats import MEDIA_TYPES, WORKBOOK
 from api.resource import READING, Resource
 from api.router import Router
-from api.schemas import is_whole
 from api.security import Subject, reader_of
 from api.sheets import MAX_SHEET_ROWS
 from api.users import User
+from api.value_types import is_whole
 from assay.catalog import Catalog, Column, Entity, SourceTable
 from assay.data_types import base_type
 from assay.ways_back import curated_of

@@ -134,12 +134,10 @@ async def test_a_row_as_it_was(served: Served) -> None:
     [
         "",
         "now",
-        "2026-01-31",
-        "2026-01-31T12:00:00",
+        "31/01/2026",
         "2026-01-31T12:00:00 01:00",
         "2026-02-30T12:00:00Z",
         "1700000000",
-        "0001-01-01T00:00:00+14:00",
         "2026-01-31T12:00:00+24:00",
         "infinity",
     ],
@@ -151,7 +149,7 @@ async def test_a_time_that_is_none_is_422_and_explained(
     assert response.status_code == 422
     (error,) = response.json()["errors"]
     assert error["parameter"] == "as_of"
-    assert "offset or Z" in error["detail"]
+    assert "an instant, such as 2026-01-31T12:00:00Z" in error["detail"]
 
 
 async def test_pages_of_versions(served: Served) -> None:

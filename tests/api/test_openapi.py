@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from api.filters import CONDITIONS, DESCRIPTIONS, Filters, operators_of
+from api.filter_documents import DESCRIPTIONS
+from api.filters import CONDITIONS, Filters, operators_of
 from api.schemas import schema_of, schemas_of
 from assay.catalog import CatalogError
 from assay.data_types import base_type
