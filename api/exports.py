@@ -8,6 +8,7 @@ problem; after it, the connection breaks: a file that looks whole is whole.
 """
 
 import asyncio
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,8 +81,10 @@ class Export(Response):
         cells: tuple[Cell, ...],
         format_: Format,
         sheet: str | None = None,
+        *,
+        has_bom: bool = False,
     ) -> None:
-        """`sheet` is the name of a workbook's sheet."""
+        """`sheet` is the name of a workbook's sheet, and `has_bom` of CSV."""
         super().__init__(media_type=media_type_of(format_))
         del self.headers["content-length"]
         self.headers["Content-Disposition"] = f'attachment; filename="{name}.{format_}"'
@@ -92,6 +95,7 @@ class Export(Response):
         self._cells = cells
         self._format = format_
         self._sheet = sheet
+        self.beginning = BOM_UTF8 if has_bom else b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises `Problem` 504 where it takes too long, and those of `Running.place_of`.
@@ -162,7 +166,8 @@ def _parquet() -> "type[Parquet]":
 class _Body:
     """What is sent; nothing before there is a first piece of it."""
 
-    def __init__(self, response: Response, send: Send) -> None:
+    def __init__(self, response: "Export", send: Send) -> None:
+        self._beginning = response.beginning
         self._start = {
             "type": "http.response.start",
             "status": response.status_code,
@@ -175,6 +180,7 @@ class _Body:
         if not self._is_started:
             self._is_started = True
             await self._send(self._start)
+            piece = self._beginning + piece
         try:
             async with asyncio.timeout(STALL_SECONDS):
                 await self._send({"type": "http.response.body", "body": piece, "more_body": more})

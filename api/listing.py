@@ -52,6 +52,8 @@ class Listing:
     format: Format = "json"
     template: str | None = None
     """The source table whose columns a file is to have, not the entity's; "" for the only one."""
+    has_bom: bool = False
+    """A CSV file begins with a byte order mark, by which Excel knows that it is UTF-8."""
     is_sorted: bool = True
     """The query names a sort; all rows at once need no other order."""
 

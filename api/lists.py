@@ -233,7 +233,16 @@ def _export(resource: Resource, listing: Listing, caller: User, database: Databa
         columns = listing.columns or plans.seen(caller)
         sql, values = listing.rows(columns)
         cells = cells_of(columns)
-        return Export(database, caller, entity.name, sql, values.bound, cells, listing.format)
+        return Export(
+            database,
+            caller,
+            entity.name,
+            sql,
+            values.bound,
+            cells,
+            listing.format,
+            has_bom=listing.has_bom,
+        )
     source = source_of(resource.catalog, entity, listing.template, listing.format)
     # the way back may read any of them
     plans.check(caller, entity.columns_by_name)
@@ -244,7 +253,17 @@ def _export(resource: Resource, listing: Listing, caller: User, database: Databa
     sql, values = in_source_form(listing, ways)
     sheet = sheet_of(source)
     cells = cells_of_source(source)
-    return Export(database, caller, entity.name, sql, values.bound, cells, listing.format, sheet)
+    return Export(
+        database,
+        caller,
+        entity.name,
+        sql,
+        values.bound,
+        cells,
+        listing.format,
+        sheet,
+        has_bom=listing.has_bom,
+    )
 
 
 def created(documents: Documents, rows: list[dict[str, str]], path: str) -> Response:

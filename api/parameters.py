@@ -27,7 +27,19 @@ from assay.catalog import Catalog, Column, Entity, Link
 from assay.data_types import base_type
 
 PARAMETERS = (
-    *("limit", "cursor", "sort", "fields", "expand", "count", "q", "format", "form", "source"),
+    *(
+        "limit",
+        "cursor",
+        "sort",
+        "fields",
+        "expand",
+        "count",
+        "q",
+        "format",
+        "bom",
+        "form",
+        "source",
+    ),
 )
 _OF_PAGES = ("limit", "cursor", "expand", "count")
 _COUNTINGS: dict[str, Counting] = {"exact": "exact", "estimated": "estimated"}
@@ -86,6 +98,7 @@ class Listings:
             counting=_counting(parameters.get("count")),
             format=format_,
             template=_template(parameters, format_),
+            has_bom=_bom(parameters.get("bom"), format_),
             is_sorted="sort" in parameters,
         )
 
@@ -224,6 +237,13 @@ def documented_listing(entity: Entity, catalog: Catalog) -> list[dict[str, Any]]
             {"type": "string", "enum": list(MEDIA_TYPES)},
         )
     )
+    parameters.append(
+        parameter(
+            "bom",
+            "Begin a CSV file with a byte order mark: Excel then reads it as UTF-8.",
+            {"type": "boolean"},
+        )
+    )
     if entity.file_sources:
         parameters += [
             parameter(
@@ -274,6 +294,16 @@ def _template(parameters: dict[str, str], format_: Format) -> str | None:
     if parameters.get("source") == "":
         refuse("source", "There is no such source table.")
     return parameters.get("source", "")
+
+
+def _bom(text: str | None, format_: Format) -> bool:
+    if text is None:
+        return False
+    if text not in ("true", "false"):
+        refuse("bom", "Give true or false.")
+    if format_ != "csv":
+        refuse("bom", "Only CSV has a byte order mark.")
+    return text == "true"
 
 
 def _counting(text: str | None) -> Counting | None:

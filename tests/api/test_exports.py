@@ -492,3 +492,19 @@ async def test_an_error_before_the_first_byte_is_a_problem(
         503,
         "application/problem+json",
     )
+
+
+async def test_excel_knows_a_csv_file_by_its_byte_order_mark(editor: httpx.AsyncClient) -> None:
+    """Once, before the header, also of a list without a row; other files have none."""
+    for label in ("", "Zürich"):
+        if label:
+            assert (await editor.post(GEMS, json={"label": label})).status_code == 201
+        plain, marked, unmarked = [
+            await editor.get(f"{GEMS}?format=csv{bom}") for bom in ("", "&bom=true", "&bom=false")
+        ]
+        assert marked.content == b"\xef\xbb\xbf" + plain.content
+        assert unmarked.content == plain.content
+    for name in ("json", "ndjson", "xlsx", "parquet"):
+        refused = await editor.get(f"{GEMS}?format={name}&bom=true")
+        assert (refused.status_code, refused.json()["errors"][0]["parameter"]) == (422, "bom")
+    assert (await editor.get(f"{GEMS}?format=csv&bom=1")).status_code == 422

@@ -590,3 +590,33 @@ async def test_links_are_as_restricted_as_their_rows(
             assert (await c.patch(f"{SITES}/{site}", json=change)).status_code == 403
         assert (await c.put(f"{SITES}/{site}/groups/{group}")).status_code == 403
         assert (await c.patch(f"{SITES}/{site}", json={"name": "Adige"})).status_code == 200
+
+
+async def test_lists_are_filtered_by_links(editor: httpx.AsyncClient) -> None:
+    """From both ends, in groups of conditions, and where rows are changed by a filter."""
+    first, second = [await made_site(editor, installation_date=f"2023-05-0{n}") for n in (1, 2)]
+    both, one = [await made_group(editor) for _ in range(2)]
+    await editor.patch(f"{GROUPS}/{both}", json={"site_ids": [first, second]})
+    await editor.patch(f"{GROUPS}/{one}", json={"site_ids": [second]})
+
+    async def ids(path: str, *query: tuple[str, str]) -> list[int]:
+        response = await editor.get(path, params=[*query, ("sort", "id")])
+        assert response.status_code == 200, response.text
+        return [item["id"] for item in response.json()["items"]]
+
+    assert await ids(SITES, ("group_ids__contains", str(both))) == [first, second]
+    assert await ids(SITES, ("filter", f"group_ids__contains={one}")) == [second]
+    assert await ids(GROUPS, ("site_ids__contains", str(second))) == [both, one]
+    twice = [("filter", f"site_ids__contains={site}") for site in (first, second)]
+    assert await ids(GROUPS, *twice) == [both]
+    either = [("any_of", f"site_ids__contains={first}"), ("any_of", f"id={one}")]
+    assert await ids(GROUPS, *either) == [both, one]
+    assert await ids(SITES, ("group_ids__contains", "999999")) == []
+    for wrong in ("group_ids__contains=x", "group_ids=1", "group_ids__eq=1"):
+        assert (await editor.get(f"{SITES}?{wrong}")).status_code == 422
+    changed = await editor.patch(SITES, params={"group_ids__contains": one}, json={"name": "Isle"})
+    assert changed.json() == {"count": 1}
+    assert (await editor.get(f"{SITES}/{second}")).json()["name"] == "Isle"
+    gone = await editor.delete(GROUPS, params={"site_ids__contains": first})
+    assert gone.json() == {"count": 1}
+    assert await ids(GROUPS, ("site_ids__contains", str(second))) == [one]
