@@ -78,6 +78,24 @@ def as_said(links: tuple[Link, ...]) -> Iterator[str]:
         yield journaled(f"linked_{n}", literal(link.through.name))
 
 
+def unknown(link: Link, target: Entity) -> str:
+    """Binds a JSON array of documents. Rows (document, place, key) of keys that lead nowhere."""
+    number = "::numeric" if is_whole(link.far.data_type) else ""
+    return f"""
+        select item.place - 1 as document, element.place - 1 as place, element.key
+        from jsonb_array_elements($1::text::jsonb) with ordinality as item (document, place)
+        cross join
+            jsonb_array_elements_text(item.document -> {literal(link.name)})
+            with ordinality as element (key, place)
+        where not exists (
+            select from {relation_of(target)} as other
+            where other.{quoted(target.key[0])} = element.key{number}::{link.far.data_type}
+        )
+        order by document, place
+        limit 100
+    """
+
+
 def of_deleted(entity: Entity) -> Iterator[str]:
     """CTEs that take the links of the deleted rows in `written` away."""
     key_type = entity.columns_by_name[entity.key[0]].data_type

@@ -7,11 +7,11 @@ rights; then the database.
 
 import json
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from asyncpg import PostgresError, Record
+from asyncpg import ForeignKeyViolationError, PostgresError, Record
 from fastapi import Request, Response
 
 from api.cursor import (
@@ -27,8 +27,17 @@ from api.cursor import (
 from api.database import Database
 from api.documents import MAX_FAULTS, Bodies, Documents
 from api.envelope import segment_text
-from api.errors import Fault, Problem, Refusal, in_item, problem_of_refusal
+from api.errors import (
+    Fault,
+    Problem,
+    Refusal,
+    in_item,
+    pointer_to,
+    problem_of,
+    problem_of_refusal,
+)
 from api.filters import Filter
+from api.linking import unknown
 from api.listing import Listing
 from api.parameters import Listings
 from api.proposal import warnings_of
@@ -187,9 +196,30 @@ class Writer:
             return await database.write(self._entity.name, sql, *values, *more)
         except PostgresError as error:
             code = error.sqlstate or ""
+            if isinstance(error, ForeignKeyViolationError):
+                await self._refuse_unknown(database, documents, error)
             if again is None or not documents.is_list or not code.startswith(_REFUSALS):
                 raise
             raise await self._problem(database, again, values) or error from None
+
+    async def _refuse_unknown(
+        self, database: Database, documents: Documents, error: ForeignKeyViolationError
+    ) -> None:
+        """Raises `Problem` 409 with each key of a link that leads nowhere, if that is it."""
+        problem = problem_of(error, self._catalog)
+        (fault,) = problem.errors or (Fault(problem.detail),)
+        faults = []
+        for link in self._entity.links:
+            target = self._catalog.entities.get(link.far.references or "")
+            if link.name not in documents.names or target is None:
+                continue
+            for row in await database.fetch(unknown(link, target), documents.text):
+                detail = f"{fault.detail} There is no {row['key']} among the {link.path}."
+                pointer = f"{pointer_to(link.name)}/{row['place']}"
+                one = replace(fault, detail=detail, pointer=pointer)
+                faults.append(in_item(one, row["document"]) if documents.is_list else one)
+        if faults:
+            raise Problem(problem.status, faults[0].detail, tuple(faults)) from None
 
     async def _problem(
         self, database: Database, sql: str, values: tuple[str, ...]

@@ -620,3 +620,34 @@ async def test_lists_are_filtered_by_links(editor: httpx.AsyncClient) -> None:
     gone = await editor.delete(GROUPS, params={"site_ids__contains": first})
     assert gone.json() == {"count": 1}
     assert await ids(GROUPS, ("site_ids__contains", str(second))) == [one]
+
+
+async def test_a_key_that_leads_nowhere_is_named(editor: httpx.AsyncClient) -> None:
+    """Each with its place, from both ends, in one document and in many."""
+    site, group = await made_site(editor, installation_date="2023-06-01"), await made_group(editor)
+    many = [{"id": group, "site_ids": [site]}, {"id": group + 1, "site_ids": [999_998.0]}]
+    await made_group(editor)
+    new = {"name": "Rhone", "type": "group1"}
+    for response, expected in (
+        (
+            await editor.patch(f"{GROUPS}/{group}", json={"site_ids": [site, 999_999, 999_998]}),
+            [("#/site_ids/1", "999999", "sites"), ("#/site_ids/2", "999998", "sites")],
+        ),
+        (
+            await editor.post(GROUPS, json={**new, "child_group_ids": [999_997]}),
+            [("#/child_group_ids/0", "999997", "groups")],
+        ),
+        (
+            await editor.patch(f"{SITES}/{site}", json={"group_ids": [999_996, group]}),
+            [("#/group_ids/0", "999996", "groups")],
+        ),
+        (await editor.patch(GROUPS, json=many), [("#/1/site_ids/0", "999998", "sites")]),
+    ):
+        assert response.status_code == 409, response.text
+        errors = response.json()["errors"]
+        assert [error["pointer"] for error in errors] == [pointer for pointer, _, _ in expected]
+        for error, (_, key, path) in zip(errors, expected, strict=True):
+            assert error["detail"].removesuffix(f" There is no {key} among the {path}.")
+            assert f"There is no {key}" in error["detail"]
+            assert error["rule"]
+    assert (await editor.get(f"{GROUPS}/{group}")).json()["site_ids"] == []
