@@ -161,7 +161,10 @@ async def test_a_change_needs_its_key_and_something_to_change(editor: httpx.Asyn
     response = await editor.patch(GEMS, json=[{"grade": 1}, {"gem_id": str(uuid4())}])
     assert (response.status_code, faults(response)) == (
         422,
-        {"#/0/gem_id": "Gem id has a wrong value.", "#/1": "There is nothing to change."},
+        {
+            "#/0/gem_id": "Gem id: give a UUID, such as 1d604da9-9a81-4ba9-80c2-de3375d59b40.",
+            "#/1": "There is nothing to change.",
+        },
     )
 
 

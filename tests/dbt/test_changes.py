@@ -205,7 +205,11 @@ def test_column_of_another_type(warehouse: Warehouse, change: Change) -> None:
     edit(warehouse, "b", identification_level=2)
     change(
         (CONTRACT, "data_type: smallint", "data_type: integer"),
-        (STAGING, "'level_text', 'smallint'", "'level_text', 'integer'"),
+        (
+            STAGING,
+            "'identification_level__text', 'smallint'",
+            "'identification_level__text', 'integer'",
+        ),
     )
     warehouse.build()
     assert (
