@@ -113,7 +113,8 @@ def enrich(
     if not values:
         return None
     with TemporaryDirectory(prefix="assay-enrich-") as folder:
-        file = Path(folder) / "answers.csv"
+        # the load is called as the program, whose version looks like an ending
+        file = Path(folder) / f"{version}.csv"
         with file.open("w", encoding="utf-8", newline="") as text:
             writer = csv.DictWriter(text, program.HEADERS, restval="")
             writer.writeheader()

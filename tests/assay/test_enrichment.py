@@ -14,7 +14,7 @@ from tests.warehouse import Warehouse
 HEADERS = ("InChI", "InChIKey", "SMILES", "Toolkit")
 KEY = "WPYMKLBDIGXBTP-UHFFFAOYSA-N"
 asked: list[list[str]] = []
-versions = ["1"]
+versions = ["2026.9"]
 
 
 def version() -> str:
@@ -84,7 +84,7 @@ def test_each_value_is_asked_about_once_by_each_version(
     second = ask(built, source_table)
     assert second
     assert built.account(second)["new"] == 1
-    versions.append("2")
+    versions.append("2026.10.1")
     try:
         third = ask(built, source_table)
     finally:
@@ -93,7 +93,7 @@ def test_each_value_is_asked_about_once_by_each_version(
     assert built.account(third)["changed"] == 3
     assert [len(values) for values in asked] == [2, 1, 3]
     found = built.query("select distinct toolkit from curated.structures")
-    assert found == [{"toolkit": "Test 2"}]
+    assert found == [{"toolkit": "Test 2026.10.1"}]
 
 
 def test_rebuild_is_history(built: Warehouse, source_table: SourceTable) -> None:
