@@ -166,7 +166,7 @@ def _routers(
             lists.reading_router_of(resource, resources),
             lists.writing_router_of(resource),
             history.router_of(resource),
-            links.router_of(resource),
+            links.router_of(resource, resources),
         ]
         if resource.entity.file_sources:
             parts.append(templates.router_of(resource))

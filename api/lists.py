@@ -1,34 +1,27 @@
 """The endpoints of many rows: lists, and writes that are done whole or not at all."""
 
-import json
 from functools import partial
 from typing import Annotated, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from fastapi import Depends, Request, Response
 from pydantic import BaseModel, Field
 
-from api.cells import cells_of, in_source_form
-from api.cursor import encoded, refuse
-from api.database import Database, Pool
+from api.database import Pool
 from api.documents import MAX_ITEMS, Documents
 from api.errors import Fault, Problem, documented, invalid
-from api.exports import Export
 from api.filter_documents import documented_filters
 from api.filters import Filter, Values
 from api.formats import FILES
 from api.idempotency import HEADER, Once, read_idempotency_key, sha256_of
-from api.limits import take
+from api.list_answers import listed, targets_of
+from api.list_documents import documented_listing
 from api.listing import Listing
-from api.parameters import documented_listing, expandable
 from api.preconditions import DOCUMENTED_ETAG, tag_of
 from api.resource import READING, WRITING, Resource, answer, documented_body, found
 from api.router import Router
-from api.security import check_readable, editor_of, reader_of
-from api.templates import cells_of_source, sheet_of, source_of
+from api.security import editor_of, reader_of
 from api.users import User
-from assay.catalog import Link
-from assay.ways_back import NoWayBackError, ways_back
 
 
 class Counted(BaseModel):
@@ -39,12 +32,9 @@ class Counted(BaseModel):
 
 def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> Router:
     """Needs the resources of all entities by name, for those that rows refer to."""
-    entity, plans = resource.entity, resource.plans
+    entity = resource.entity
     router = Router(prefix=resource.path, tags=[entity.title])
-    targets = {
-        name: resources[(one.far if isinstance(one, Link) else one).references or ""]
-        for name, one in expandable(entity, resource.catalog).items()
-    }
+    targets = targets_of(resource, resources)
     Reader = Annotated[User, Depends(reader_of(entity))]  # noqa: N806 - a type
 
     @router.get(
@@ -64,28 +54,7 @@ def reading_router_of(resource: Resource, resources: dict[str, Resource]) -> Rou
         caller: Reader,
         database: Pool,
     ) -> Response:
-        plans.check(caller, listing.named)
-        if listing.format != "json":
-            take(request, "exports", str(caller.user_id))
-            return _export(resource, listing, caller, database)
-        names = (one.path if isinstance(one, Link) else one.name for one in listing.expanded)
-        expanded = {name: targets[name] for name in names}
-        for target in expanded.values():
-            check_readable(caller, target.entity)
-        sql, values = listing.page(
-            plans.seen(caller),
-            plans.links_seen(caller),
-            {name: (of.entity, of.plans.seen(caller)) for name, of in expanded.items()},
-        )
-        rows = await database.fetch(sql, *values.bound)
-        following = None
-        if len(rows) > listing.limit:
-            rows = rows[: listing.limit]
-            following = encoded(listing.position(rows[-1]["position"]))
-        body = f'{{"items":[{",".join(row["item"] for row in rows)}],"next":{json.dumps(following)}'
-        if listing.counting:
-            body += f',"count":{await _count(database, listing)}'
-        return answer(body + "}", headers=_link(request, following))
+        return await listed(request, resource, targets, listing, caller, database)
 
     return router
 
@@ -227,45 +196,6 @@ def writing_router_of(resource: Resource) -> Router:
     return router
 
 
-def _export(resource: Resource, listing: Listing, caller: User, database: Database) -> Response:
-    entity, plans = resource.entity, resource.plans
-    if listing.template is None:
-        columns = listing.columns or plans.seen(caller)
-        sql, values = listing.rows(columns)
-        cells = cells_of(columns)
-        return Export(
-            database,
-            caller,
-            entity.name,
-            sql,
-            values.bound,
-            cells,
-            listing.format,
-            has_bom=listing.has_bom,
-        )
-    source = source_of(resource.catalog, entity, listing.template, listing.format)
-    # the way back may read any of them
-    plans.check(caller, entity.columns_by_name)
-    try:
-        ways = ways_back(entity, source)
-    except NoWayBackError as error:
-        refuse("form", str(error))
-    sql, values = in_source_form(listing, ways)
-    sheet = sheet_of(source)
-    cells = cells_of_source(source)
-    return Export(
-        database,
-        caller,
-        entity.name,
-        sql,
-        values.bound,
-        cells,
-        listing.format,
-        sheet,
-        has_bom=listing.has_bom,
-    )
-
-
 def created(documents: Documents, rows: list[dict[str, str]], path: str) -> Response:
     if documents.is_list:
         return answer(f'{{"items":[{",".join(documents.answers(rows))}]}}', 201)
@@ -281,24 +211,6 @@ def check_extent(filter_: Filter, *, is_list: bool) -> None:
     if not is_list and not filter_.clauses:
         detail = "Say which rows by a filter, such as ?column=value: without one it would be all."
         raise Problem(422, detail)
-
-
-async def _count(database: Database, listing: Listing) -> int:
-    sql, values = listing.count()
-    row = found(await database.fetch_row(sql, *values.bound))
-    if listing.counting == "exact":
-        return int(row["count"])
-    (explained,) = json.loads(row[0])
-    return int(explained["Plan"]["Plan Rows"])
-
-
-def _link(request: Request, following: str | None) -> dict[str, str]:
-    """RFC 8288."""
-    if following is None:
-        return {}
-    asked = [pair for pair in request.query_params.multi_items() if pair[0] != "cursor"]
-    query = urlencode([*asked, ("cursor", following)])
-    return {"Link": f'<{request.scope["path"]}?{query}>; rel="next"'}
 
 
 def _list_of(schema: dict[str, Any]) -> dict[str, Any]:

@@ -7,21 +7,16 @@ from pydantic import TypeAdapter
 from starlette.requests import Request
 
 from api.cursor import (
-    CURSOR,
     DEFAULT_LIMIT,
-    LIMIT,
-    MAX_LIMIT,
     read_limit,
     read_parameters,
     read_position,
     refuse,
 )
 from api.errors import Problem
-from api.filter_documents import documented_filters, escaped
 from api.filters import CONDITIONS, Filter, Filters
-from api.formats import MEDIA_TYPES, Format, negotiate
+from api.formats import Format, negotiate
 from api.listing import Counting, Listing, Sort, searched, spelled
-from api.schemas import name_of
 from api.value_types import type_adapter
 from assay.catalog import Catalog, Column, Entity, Link
 from assay.data_types import base_type
@@ -44,8 +39,8 @@ PARAMETERS = (
 _OF_PAGES = ("limit", "cursor", "expand", "count")
 _COUNTINGS: dict[str, Counting] = {"exact": "exact", "estimated": "estimated"}
 _TEXT: TypeAdapter[Any] = TypeAdapter(str)
-_MAX_SEARCH = 500
-_MAX_SORTS = 5
+MAX_SEARCH = 500
+MAX_SORTS = 5
 
 
 class Listings:
@@ -113,8 +108,8 @@ class Listings:
                 refuse("sort", f"{item} is there twice.")
             # the other way round decides nothing more
             sorts.setdefault(name, Sort(self._sortable[name], item.startswith("-")))
-        if len(items) > _MAX_SORTS:
-            refuse("sort", f"These are more than {_MAX_SORTS} columns.")
+        if len(items) > MAX_SORTS:
+            refuse("sort", f"These are more than {MAX_SORTS} columns.")
         sorts.setdefault(self._key.name, Sort(self._key, is_descending=False))
         # what follows the key never decides
         return tuple(sorts.values())[: list(sorts).index(self._key.name) + 1]
@@ -134,8 +129,8 @@ class Listings:
             return None
         if not searched(self._entity):
             refuse("q", "There is no such parameter.")
-        if not text.strip() or len(text) > _MAX_SEARCH or "\0" in text:
-            refuse("q", f"Give 1 to {_MAX_SEARCH} characters to search for.")
+        if not text.strip() or len(text) > MAX_SEARCH or "\0" in text:
+            refuse("q", f"Give 1 to {MAX_SEARCH} characters to search for.")
         return text
 
     def _fields(
@@ -178,97 +173,6 @@ def expandable(entity: Entity, catalog: Catalog) -> dict[str, Column | Link]:
     columns = {column.name: column for column in entity.columns if column.references in served}
     links = {link.path: link for link in entity.links if link.far.references in served}
     return {**columns, **links}
-
-
-def documented_listing(entity: Entity, catalog: Catalog) -> list[dict[str, Any]]:
-    """The parameters of a list in OpenAPI."""
-
-    def parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "name": name,
-            "in": "query",
-            "description": description,
-            "schema": schema,
-            **({"style": "form", "explode": False} if schema["type"] == "array" else {}),
-        }
-
-    def some_of(names: list[str], what: str) -> dict[str, Any]:
-        items = {"title": f"{name_of(entity)}{what}", "type": "string", "enum": names}
-        return {"type": "array", "items": items, "minItems": 1, "uniqueItems": True}
-
-    sortable = [column.name for column in entity.columns if is_sortable(column)]
-    limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT}
-    sorts = "|".join(map(escaped, sortable))
-    parameters = [
-        parameter("limit", LIMIT, limit),
-        parameter(
-            "cursor",
-            "`next` of the page before, with the same sort; empty for the first page.",
-            {"type": "string", **CURSOR},
-        ),
-        parameter(
-            "sort",
-            f"At most {_MAX_SORTS} columns in their order; `-` before one turns it round. "
-            "Nulls come last; rows that are equal so far come by their key.",
-            {
-                "type": "array",
-                "items": {"type": "string", "pattern": f"^-?({sorts})$"},
-                "minItems": 1,
-                "maxItems": _MAX_SORTS,
-                "uniqueItems": True,
-            },
-        ),
-        parameter(
-            "fields",
-            "Only these columns.",
-            some_of([*entity.columns_by_name, *(link.name for link in entity.links)], "Field"),
-        ),
-        parameter(
-            "count",
-            "Also how many rows there are on all pages: exact, or PostgreSQL's estimate, "
-            "which is fast however many there are.",
-            {"type": "string", "enum": ["exact", "estimated"]},
-        ),
-    ]
-    parameters.append(
-        parameter(
-            "format",
-            "Instead of `Accept`. All but JSON are files with all rows: no pages then.",
-            {"type": "string", "enum": list(MEDIA_TYPES)},
-        )
-    )
-    parameters.append(
-        parameter(
-            "bom",
-            "Begin a CSV file with a byte order mark: Excel then reads it as UTF-8.",
-            {"type": "boolean"},
-        )
-    )
-    if entity.file_sources:
-        parameters += [
-            parameter(
-                "form",
-                "A CSV or XLSX file as it is uploaded, with the headers of its source.",
-                {"type": "string", "enum": ["template"]},
-            ),
-            parameter(
-                "source",
-                "Which source, where there are several.",
-                {"type": "string", "enum": list(entity.file_sources)},
-            ),
-        ]
-    if searched(entity):
-        titles = ", ".join(column.title for column in searched(entity))
-        description = (
-            f"Words that are in {titles}, in any case: all of them; `or` between two for one of "
-            'them, "in quotes" for a phrase, `-` before one for its absence.'
-        )
-        schema = {"type": "string", "minLength": 1, "maxLength": _MAX_SEARCH, "pattern": r"\S"}
-        parameters.append(parameter("q", description, schema))
-    if names := list(expandable(entity, catalog)):
-        description = "Also the rows that these refer to, in `_expanded`."
-        parameters.append(parameter("expand", description, some_of(names, "Reference")))
-    return [*parameters, *documented_filters(entity)]
 
 
 def _names(parameter: str, text: str) -> list[str]:

@@ -89,26 +89,26 @@ class Requests:
     async def key(self, request: Request, _subject: Subject) -> str:
         """The key in the path, as text."""
         check_parameters(request)
-        return self._key_of(request)
+        return self.key_of(request)
 
     async def key_and_page(
         self, request: Request, _subject: Subject, limit: Limit, cursor: Cursor = ""
     ) -> tuple[str, Page]:
         """A key, and a page of its versions."""
         page = read_page(request, limit, cursor, (VERSION,))
-        return self._key_of(request), page
+        return self.key_of(request), page
 
     async def key_and_moment(self, request: Request, _subject: Subject) -> tuple[str, str | None]:
         """A key, and the time that is asked for, if any."""
         check_parameters(request, "as_of")
         asked = request.query_params.get("as_of")
-        return self._key_of(request), None if asked is None else read_moment("as_of", asked)
+        return self.key_of(request), None if asked is None else read_moment("as_of", asked)
 
     def documented_key(self) -> dict[str, Any]:
         schema = schema_of(self._key)
         return {"name": "key", "in": "path", "required": True, "schema": schema}
 
-    def _key_of(self, request: Request) -> str:
+    def key_of(self, request: Request) -> str:
         return read_key(self._key, segment_text(request.path_params["key"]))
 
 

@@ -651,3 +651,47 @@ async def test_a_key_that_leads_nowhere_is_named(editor: httpx.AsyncClient) -> N
             assert f"There is no {key}" in error["detail"]
             assert error["rule"]
     assert (await editor.get(f"{GROUPS}/{group}")).json()["site_ids"] == []
+
+
+async def test_the_members_of_a_link_are_a_list(served: Served, editor: httpx.AsyncClient) -> None:
+    """With what a list takes; a row that is not there has none, not even an empty one."""
+    sites = [
+        await made_site(editor, installation_date=f"2023-07-0{n}", name=f"Site {n}")
+        for n in range(1, 6)
+    ]
+    parent, child, other = [await made_group(editor) for _ in range(3)]
+    change = {"site_ids": sites[:4], "child_group_ids": [child]}
+    assert (await editor.patch(f"{GROUPS}/{parent}", json=change)).status_code == 200
+    await editor.patch(f"{GROUPS}/{other}", json={"site_ids": sites[3:]})
+
+    async def ids(url: str) -> list[int]:
+        response = await served.reader.get(url)
+        assert response.status_code == 200, response.text
+        return [item["id"] for item in response.json()["items"]]
+
+    assert await ids(f"{GROUPS}/{parent}/sites?sort=id") == sites[:4]
+    assert await ids(f"{GROUPS}/{parent}/sites?sort=-id&name__ne=Site 2") == [
+        sites[3],
+        sites[2],
+        sites[0],
+    ]
+    assert await ids(f"{GROUPS}/{parent}/sites?group_ids__contains={other}") == [sites[3]]
+    assert await ids(f"{SITES}/{sites[3]}/groups?sort=id") == [parent, other]
+    assert await ids(f"{GROUPS}/{parent}/groups") == [child]
+    assert await ids(f"{GROUPS}/{child}/groups") == []
+    first = (await served.reader.get(f"{GROUPS}/{parent}/sites?limit=3&sort=id&count=exact")).json()
+    assert ([item["id"] for item in first["items"]], first["count"]) == (sites[:3], 4)
+    assert await ids(f"{GROUPS}/{parent}/sites?limit=3&sort=id&cursor={first['next']}") == [
+        sites[3]
+    ]
+    whole = (await served.reader.get(f"{SITES}/{sites[0]}")).json()
+    (shown,) = (await served.reader.get(f"{GROUPS}/{parent}/sites?id={sites[0]}")).json()["items"]
+    assert shown == whole
+    file = await served.reader.get(f"{GROUPS}/{parent}/sites?format=csv&fields=id&sort=id")
+    assert file.text.split() == ["id", *map(str, sites[:4])]
+    for url, status in (
+        (f"{GROUPS}/999999/sites", 404),
+        (f"{GROUPS}/x/sites", 422),
+        (f"{GROUPS}/{parent}/sites?nothing=1", 422),
+    ):
+        assert (await served.reader.get(url)).status_code == status
