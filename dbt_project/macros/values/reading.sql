@@ -75,7 +75,8 @@ from (
                     "{{ column.header }}" as {{ name }}__raw,
                     {{ clean_text('"' ~ column.header ~ '"') }} as {{ name }}__given
                     {%- endfor %}
-                from {{ source_table }} as source_rows
+                {#- No alias: under `--empty` dbt gives the table one of its own. #}
+                from {{ source_table }}
             ) as given
         ) as texts
     ) as typed

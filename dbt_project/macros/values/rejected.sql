@@ -1,6 +1,20 @@
 {#- The whole model of the rows of a source table that an entity refused: as they came, where
     they stood, the rules that they break, and what their values may have been. -#}
 {% macro rejected_rows(entity, source_table) -%}
+    with
+
+    verdicts as (
+
+        select * from {{ source('journal', 'verdicts') }}
+
+    ),
+
+    source_rows as (
+
+        select * from {{ source_table }}
+
+    )
+
     select
         verdicts.load_id,
         verdicts.row_number,
@@ -10,8 +24,8 @@
         source_rows."{{ column }}",
         {%- endfor %}
         source_rows._malformed as malformed
-    from {{ source('journal', 'verdicts') }} as verdicts
-    inner join {{ source_table }} as source_rows
+    from verdicts
+    inner join source_rows
         on
             verdicts.load_id = source_rows._load_id
             and verdicts.row_number = source_rows._row_number
