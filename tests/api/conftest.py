@@ -41,6 +41,8 @@ PLATFORM: tuple[str, ...] = tuple(
 SECRET = "a secret of the tests, more than 32 bytes"  # noqa: S105 - of the tests
 PASSWORD = "correct horse battery staple"  # noqa: S105
 GEMS = "/api/v1/gems"
+NOBODYS = "0b8e5f6a-3c1d-4e7f-9a2b-5c6d7e8f9a0b"
+"""A key of no row; the name of a test is the same in each of its processes."""
 MANIFEST = '{"nodes": {}, "sources": {}}'
 """What a project without datasets has; the tests give the API their own."""
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from api.database import Database
 from api.errors import problem_of
-from tests.api.conftest import CATALOG, GEMS
+from tests.api.conftest import CATALOG, GEMS, NOBODYS
 
 pytestmark = pytest.mark.anyio
 
@@ -23,10 +23,10 @@ LARGE = b'{"label": "' + b"x" * 1_048_576 + b'"}'
 CASES: list[tuple[str, str, dict[str, Any], int]] = [
     ("GET", "/nothing", {}, 404),
     ("GET", "/api/v1/nothing", {}, 404),
-    ("GET", f"{GEMS}/{uuid4()}", {}, 404),
+    ("GET", f"{GEMS}/{NOBODYS}", {}, 404),
     ("DELETE", LOADS, {}, 405),
     ("TRACE", GEMS, {}, 405),
-    ("POST", f"{GEMS}/{uuid4()}", {}, 405),
+    ("POST", f"{GEMS}/{NOBODYS}", {}, 405),
     ("GET", GEMS, {"headers": {"Accept": "application/xml"}}, 406),
     ("POST", GEMS, {"content": LARGE, "headers": JSON}, 413),
     ("POST", GEMS, {"content": b"{}", "headers": {"Content-Type": "text/plain"}}, 415),
