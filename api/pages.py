@@ -96,7 +96,7 @@ class Manifest:
             status = self._path.stat()
             seen = (status.st_mtime_ns, status.st_size)
             if seen != self._seen:
-                self._is_current = read_catalog(self._path) == self._served
+                self._is_current = read_catalog(self._path, patience=0) == self._served
                 self._seen = seen
         except (CatalogError, LookupError, OSError, ValueError):
             return False  # gone, or only half written: look again next time

@@ -10,6 +10,7 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, Literal, get_args
 
 from assay.data_types import CatalogError as CatalogError  # noqa: PLC0414 - it is raised here
@@ -22,6 +23,9 @@ WRITER = "updated_by"
 PROVENANCE = ("updated_at", WRITER)
 ENDINGS = ("csv", "tsv", "txt", "xlsx")
 """Of files that are read."""
+_PATIENCE = 5.0
+"""Seconds in which a bare dbt has written the manifest that it began, in its place."""
+_LOOK_AGAIN = 0.1
 
 MAX_DIGITS = 40
 """Significant ones of a number, where the contract says nothing else."""
@@ -36,6 +40,10 @@ LakePii = Literal["leave_out", "hash", "keep"]
 RuleKind = Literal[
     "check", "not_null", "unique", "dependency", "reference", "query", "cast", "fields"
 ]
+
+
+class HalfWrittenError(CatalogError):
+    """The manifest is no whole JSON document."""
 
 
 @dataclass(frozen=True)
@@ -265,16 +273,22 @@ class Catalog:
         return tuple(e for e in self.entities.values() if source_table in e.source_tables)
 
 
-def read_catalog(manifest: Path) -> Catalog:
+def read_catalog(manifest: Path, *, patience: float = _PATIENCE) -> Catalog:
     """Read `manifest.json`.
+
+    Args:
+        manifest: The file.
+        patience: Seconds to look again where it is half written.
 
     Raises:
         CatalogError: There is no manifest; the message names the command that makes it.
+        HalfWrittenError: It stayed half written.
     """
-    try:
-        content = json.loads(manifest.read_bytes())
-    except FileNotFoundError:
-        raise CatalogError(f"{manifest} is missing: run `dbt parse`.") from None
+    until = monotonic() + patience
+    while (content := _content(manifest)) is None:
+        if monotonic() >= until:
+            raise HalfWrittenError(f"{manifest} is only half there: run `dbt parse`.")
+        sleep(_LOOK_AGAIN)
     nodes: dict[str, dict[str, Any]] = content["nodes"]
     sources: dict[str, dict[str, Any]] = content["sources"]
     curated = {
@@ -317,6 +331,16 @@ def read_catalog(manifest: Path) -> Catalog:
     )
     _check(catalog)
     return catalog
+
+
+def _content(manifest: Path) -> Any:  # noqa: ANN401  what JSON has
+    """None where it is no whole document."""
+    try:
+        return json.loads(manifest.read_bytes())
+    except FileNotFoundError:
+        raise CatalogError(f"{manifest} is missing: run `dbt parse`.") from None
+    except ValueError:
+        return None
 
 
 def _check(catalog: Catalog) -> None:

@@ -669,7 +669,7 @@ def _user() -> str:
 
 def _document(settings: Settings, url: str) -> None:
     with _spinner("dbt docs"):
-        dbt.run(settings, libpq_environment(url), "docs", "generate", "--static")
+        dbt.document(settings, libpq_environment(url))
 
 
 def _serve(settings: Settings) -> None:
