@@ -7,8 +7,7 @@ import asyncpg
 from api.proposal import warnings_of
 from api.query import plan_of
 from assay.catalog import Catalog
-
-_WRITER = "sample"
+from assay.changes import SAMPLE_WRITER
 
 
 async def write_samples(url: str, project: Path, catalog: Catalog) -> None:
@@ -18,7 +17,7 @@ async def write_samples(url: str, project: Path, catalog: Catalog) -> None:
         for entity in catalog.entities.values():
             if entity.sample:
                 documents = (project / entity.sample).read_text()
-                values = (documents, _WRITER, entity.name, warnings_of(entity))
+                values = (documents, SAMPLE_WRITER, entity.name, warnings_of(entity))
                 await connection.fetch(plan_of(entity).insert, *values)
     finally:
         await connection.close()

@@ -19,6 +19,10 @@ from assay.catalog import Entity
 BEGINNING = ("0", "", None)
 """$2 to $4 of the first read."""
 
+SAMPLE_WRITER = "Sample"
+"""Who writes the samples of entities that are born in the API, and takes all samples back. No user
+is called so: usernames are in lower case."""
+
 _OVER = "pg_snapshot_xmin(pg_current_snapshot())"
 
 
@@ -51,15 +55,56 @@ def changed_keys(entity: Entity, since: int, until: int) -> str:
     """
 
 
-def page_of_changes(entity: Entity, shown: Mapping[str, str] | None = None) -> str:
+def is_no_sample(updated_by: str) -> str:
+    """SQL: whether a row that has this in `updated_by` is as no sample has it."""
+    return f"""
+        {updated_by} is distinct from '{SAMPLE_WRITER}'
+        and not exists (
+            select from raw.loads
+            where is_sample and {updated_by} like 'load ' || loads.load_id || ' row %'
+        )
+    """
+
+
+def is_news(entity: Entity, key: str) -> str:
+    """SQL: whether other systems hear of the row of a key, given as text.
+
+    They hear of no sample: neither of a row that is as one has it, nor that such a row is gone.
+    """
+    table = sql.Identifier(entity.schema, entity.table).as_string()
+    column = entity.columns_by_name[entity.key[0]]
+    name = sql.Identifier(column.name).as_string()
+    return f"""
+        coalesce(
+            (
+                select {is_no_sample("curated.updated_by")} from {table} as curated
+                where curated.{name} = {key}::{column.data_type}
+            ),
+            (
+                select {is_no_sample("edits.before ->> 'updated_by'")} from journal.edits
+                where
+                    edits.entity = {sql.Literal(entity.name).as_string()}
+                    and edits.key = {key}
+                    and edits.operation = 'delete'
+                order by edits.clock desc
+                limit 1
+            ),
+            true
+        )
+    """
+
+
+def page_of_changes(
+    entity: Entity, shown: Mapping[str, str] | None = None, *, with_samples: bool = True
+) -> str:
     """Changes of an entity, in the order in which readers may rely on them.
 
-    Rows have all columns, or those that are `shown`. $1 limit; $2 to $4 where to go on, as text:
-    BEGINNING, or the values of `next` of the page before. Columns: `items`, a JSON array of {key,
-    operation, row}; `next`, a JSON array to keep; `more`, whether there is more now; `is_known`,
-    false where the position is of another database, from whose dump this one was made;
-    `is_whole`, false where rows still carry transactions of that one (docs/operations.md tells
-    the remedy).
+    Rows have all columns, or those that are `shown`, under these names; without samples, these and
+    their deletions are left out. $1 limit; $2 to $4 where to go on, as text: BEGINNING, or the
+    values of `next` of the page before. Columns: `items`, a JSON array of {key, operation, row};
+    `next`, a JSON array to keep; `more`, whether there is more now; `is_known`, false where the
+    position is of another database, from whose dump this one was made; `is_whole`, false where rows
+    still carry transactions of that one (docs/operations.md tells the remedy).
 
     One statement, so all of it is of one snapshot. `until` is found with the first page and kept
     while there are more: so a reader comes to an end, however much is written meanwhile.
@@ -73,6 +118,7 @@ def page_of_changes(entity: Entity, shown: Mapping[str, str] | None = None) -> s
     )
     key = entity.columns_by_name[entity.key[0]]
     is_row = f"{sql.Identifier(key.name).as_string()} = page.key::{key.data_type}"
+    told = "" if with_samples else f" and {is_news(entity, 'page.key')}"
     # bytes, so that a position means the same under another collation
     order = 'transaction_id, key collate "C"'
     return f"""
@@ -108,7 +154,7 @@ def page_of_changes(entity: Entity, shown: Mapping[str, str] | None = None) -> s
                     select row_to_json(curated.*) as found
                     from (select {columns} from {table} where {is_row}) as curated
                 ) as rows on true
-                where place <= $1::integer
+                where place <= $1::integer{told}
             ) as items,
             coalesce(following.position, json_build_array(bounds.until::text, '', null))::text
                 as next,

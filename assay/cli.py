@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from assay import dbt, environment, postgres, report
-from assay.catalog import Catalog, CatalogError, SourceTable
+from assay.catalog import ENDINGS, Catalog, CatalogError, SourceTable
 from assay.database import libpq_environment, start_database, upgrade
 from assay.exchange import converted, form_of, write
 from assay.listings import Api
@@ -39,6 +39,7 @@ from loader.http.access import Access, access_to, recorded
 from loader.http.extract import extract as read_api
 from loader.kinds import lock_of
 from loader.loads import LoadResult
+from loader.readers import hash_file
 from loader.report import WAITING
 from loader.sources import find_source
 
@@ -86,6 +87,8 @@ BUILD_FAILED = 1
 
 ADMINS = "select username from auth.users where role = 'admin' and is_active order by created_at"
 USERS = "select username, role, scopes, is_active from auth.users order by username"
+# Also what was taken back: somebody wanted it so.
+KNOWN = "select sha256 from raw.loads where state in ('loaded', 'unloaded')"
 BUILD_LOCK = "hashtextextended('assay build', 0)"
 # PostgreSQL shows the two halves of an advisory lock's number.
 BUILDING = f"""
@@ -157,6 +160,9 @@ def up(
     source: Source = None,
     encoding: Encoding = None,
     serve: Annotated[bool, typer.Option(help="End serving the API.")] = True,
+    folder: Annotated[
+        Path | None, typer.Option(help="Load, too, what is new in this folder and below it.")
+    ] = None,
 ) -> None:
     """Do everything: database, load, build, docs, API. An empty database gets the sample."""
     settings = read_settings()
@@ -166,8 +172,11 @@ def up(
     url, catalog = _prepare(settings)
     admin, new_password = _first_admin(settings, url)
     is_untouched = not files and _is_untouched(url)
-    samples = _samples(settings, catalog) if is_untouched else []
-    results = _load(url, catalog, files or samples, source, encoding, force=False)
+    results = _load(url, catalog, files or [], source, encoding, force=False)
+    if is_untouched:
+        results += _load_samples(settings, url, catalog)
+    if folder:
+        results += _load_new(url, catalog, folder)
     try:
         results += _extract(settings, url, catalog, [], full=False)
     except LoadError as error:  # another system's fault: what is here is built and served
@@ -498,8 +507,38 @@ def _is_untouched(url: str) -> bool:
         return not any(connection.execute(query).rowcount for query in (loads, edits))
 
 
-def _samples(settings: Settings, catalog: Catalog) -> list[Path]:
-    return [settings.project / s.sample for s in catalog.source_tables.values() if s.sample]
+def _load_samples(settings: Settings, url: str, catalog: Catalog) -> list[LoadResult]:
+    sampled = [s for s in catalog.source_tables.values() if s.sample]
+    results = []
+    for source_table in sampled:
+        file = settings.project / (source_table.sample or "")
+        loaded = _load_one(url, source_table, file, file.name, force=False, is_sample=True)
+        results.append(loaded)
+    return results
+
+
+def _load_new(url: str, catalog: Catalog, folder: Path) -> list[LoadResult]:
+    """Load the files of a folder whose bytes were never loaded; what is refused is said."""
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is no folder.")
+    with psycopg.connect(url) as connection:
+        known = {digest for (digest,) in connection.execute(KNOWN)}
+    results = []
+    for file in sorted(folder.rglob("*")):
+        is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+        is_table = file.suffix.lower().removeprefix(".") in ENDINGS and not lock_of(file.name)
+        if is_hidden or not is_table or not file.is_file():
+            continue
+        try:
+            with TemporaryDirectory(prefix="assay-load-") as made:
+                found = converted(catalog, file, Path(made))
+                if hash_file(found[1] if found else file) in known:
+                    continue
+                source_table, path = found or (find_source(catalog, file, None), file)
+                results.append(_load_one(url, source_table, path, file.name, force=False))
+        except LoadError as error:  # what is here is built and served
+            _say(str(error))
+    return results
 
 
 def _extract_recorded(settings: Settings, url: str, catalog: Catalog) -> list[LoadResult]:
@@ -598,8 +637,14 @@ def _extract_one(
     return results or []
 
 
-def _load_one(
-    url: str, source_table: SourceTable, file: Path, name: str, *, force: bool
+def _load_one(  # noqa: PLR0913  # a load has these parts
+    url: str,
+    source_table: SourceTable,
+    file: Path,
+    name: str,
+    *,
+    force: bool,
+    is_sample: bool = False,
 ) -> LoadResult:
     total = file.stat().st_size if file.is_file() else None
     with _bar(report.printable(name), total=total) as advance:
@@ -609,6 +654,7 @@ def _load_one(
             file,
             loaded_by=_user(),
             force=force,
+            is_sample=is_sample,
             file_name=name,
             progress=lambda size, rows: advance(size, f"{rows:,} rows"),
         )

@@ -12,7 +12,13 @@ import pyarrow as pa
 from psycopg import Connection, RawCursor, errors, sql
 from psycopg.rows import dict_row
 
-from assay.changes import FeedError, bounds_of_changes, changed_keys
+from assay.changes import (
+    FeedError,
+    bounds_of_changes,
+    changed_keys,
+    is_news,
+    is_no_sample,
+)
 from assay.columnar import table_of
 from lake.columns import OPERATION, Hasher, LakeColumn, LakeTable, Treatment
 
@@ -77,9 +83,17 @@ def types_of(connection: Connection[Any], schema: str, table: str) -> dict[str, 
 
 
 def everything(table: LakeTable) -> str:
-    """All rows, also those that are beyond the feed's end: a later export says them again."""
+    """All rows but samples; those beyond the feed's end are said again by a later export."""
     columns = ", ".join([_value(column) for column in table.columns])
-    return f"select {columns}, 'upsert' from {_identifier(table.schema, table.table)} as model"
+    wanted = (
+        is_no_sample("model.updated_by")
+        if table.entity
+        else "model._load_id not in (select load_id from raw.loads where is_sample)"
+    )
+    return f"""
+        select {columns}, 'upsert' from {_identifier(table.schema, table.table)} as model
+        where {wanted}
+    """
 
 
 def changes(table: LakeTable, since: int, until: int) -> str:
@@ -95,6 +109,7 @@ def changes(table: LakeTable, since: int, until: int) -> str:
             case when model.{name} is null then 'delete' else 'upsert' end
         from ({changed_keys(table.entity, since, until)}) as changed
         left join {_identifier(table.schema, table.table)} as model on model.{name} = {found}
+        where {is_news(table.entity, "changed.key")}
     """
 
 

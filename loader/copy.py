@@ -36,6 +36,7 @@ select exists (
     where
         source_table = %(source_table)s
         and state = 'loaded'
+        and is_sample = %(is_sample)s
         and size_bytes = %(size_bytes)s
 )
 """
@@ -44,7 +45,9 @@ select exists (
 # of all.
 _EARLIER = """
 with loaded as (
-    select * from raw.loads where source_table = %(source_table)s and state = 'loaded'
+    select * from raw.loads
+    where
+        source_table = %(source_table)s and state = 'loaded' and is_sample = %(is_sample)s
 )
 
 select load_id, row_count, notes from loaded
@@ -84,6 +87,7 @@ class _Request:
     loaded_by: str
     force: bool
     rehearsal: bool
+    is_sample: bool
     progress: Progress
     started_at: datetime
     stamp: tuple[int, ...] | None = None
@@ -99,6 +103,7 @@ class _Request:
             "state": "rehearsal" if self.rehearsal else "loaded",
             "loaded_by": self.loaded_by,
             "started_at": self.started_at,
+            "is_sample": self.is_sample,
         }
 
 
@@ -110,14 +115,15 @@ def load_file(  # noqa: PLR0913  # a request has these parts
     loaded_by: str,
     force: bool = False,
     rehearsal: bool = False,
+    is_sample: bool = False,
     file_name: str | None = None,
     progress: Progress | None = None,
 ) -> LoadResult:
     """Load a file into its raw table.
 
     The same bytes as the latest load of that file name, or as the latest load of the table, are
-    not loaded again, unless by `force`. A file that is refused leaves a row in `raw.loads` that
-    says why, and nothing else.
+    not loaded again, unless by `force`; a sample of the same bytes is no such load. A file that is
+    refused leaves a row in `raw.loads` that says why, and nothing else.
 
     Args:
         conninfo: Connection string or URL of the database.
@@ -126,6 +132,7 @@ def load_file(  # noqa: PLR0913  # a request has these parts
         loaded_by: Who loads it.
         force: Load it again.
         rehearsal: Load it for nobody to see, until `loader.rehearsals.forget`.
+        is_sample: Its rows go when the source has a load of its own, which this is not.
         file_name: The name that its owner knows, when the path has another.
         progress: Told how far the load is.
 
@@ -140,6 +147,7 @@ def load_file(  # noqa: PLR0913  # a request has these parts
         loaded_by=loaded_by,
         force=force,
         rehearsal=rehearsal,
+        is_sample=is_sample,
         progress=progress or (lambda _bytes, _rows: None),
         started_at=datetime.now(UTC),
     )

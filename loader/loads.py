@@ -13,11 +13,11 @@ START = "select nextval('raw.load_id') as load_id"
 RECORD = """
 insert into raw.loads (
     load_id, source_table, file_name, sha256, size_bytes, row_count, state, clock, notes,
-    absent_columns, loaded_by, started_at
+    absent_columns, loaded_by, started_at, is_sample
 ) values (
     %(load_id)s, %(source_table)s, %(file_name)s, %(sha256)s, %(size_bytes)s, %(row_count)s,
     %(state)s, nextval('journal.clock'), %(notes)s, %(absent_columns)s, %(loaded_by)s,
-    %(started_at)s
+    %(started_at)s, %(is_sample)s
 )
 """
 RECORD_FAILURE = """
@@ -44,5 +44,5 @@ class LoadResult:
     """How the file was understood: `delimiter`, `encoding`, `sheet`, `header_row`,
     `renamed_headers`, `unknown_columns`; what was found in it: `line_ends` (where they are mixed),
     `blank_rows`, `malformed_rows`, `short_rows`, `long_rows`, `formula_cells`, `date_cells`,
-    `padded_cells`; of an API, `gone_parents`; only what there is to say."""
+    `padded_cells`; of an API, `gone_parents` and `known_records`; only what there is to say."""
     seconds: float

@@ -191,10 +191,10 @@ class Outbox:
         self._connection = connection
         self._entity = entity
         self._worker = uuid4()
-        self._page = page_of_changes(entity, delivered_columns(entity))
+        self._page = page_of_changes(entity, delivered_columns(entity), with_samples=False)
 
-    async def collect(self, limit: int) -> int:
-        """Take the next changes of the feed; how many.
+    async def collect(self, limit: int) -> bool:
+        """Take the next changes of the feed, but those of samples; False at its end.
 
         Raises:
             FeedError: The rows carry transactions of another server.
@@ -211,7 +211,7 @@ class Outbox:
                 raise FeedError
             await self._connection.execute(_PUT, [name, page["items"]])
             await self._connection.execute(_MOVE_ON, [page["next"], name])
-            return len(json.loads(page["items"]))
+            return bool(page["more"] or json.loads(page["items"]))
 
     async def _read(self, limit: int, position: Iterable[object]) -> dict[str, Any]:
         cursor = AsyncRawCursor(self._connection, row_factory=dict_row)

@@ -85,16 +85,22 @@ class Warehouse:
     def __post_init__(self) -> None:
         self.connection = psycopg.connect(self.url, autocommit=True, row_factory=dict_row)
 
-    def load(self, *rows: list[str], name: str = "file.csv", header: list[str] = HEADER) -> int:
+    def load(
+        self,
+        *rows: list[str],
+        name: str = "file.csv",
+        header: list[str] = HEADER,
+        **options: bool,
+    ) -> int:
         """Load rows as a CSV file; the load's id."""
         path = self.folder / name
         with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows([header, *rows])
-        return self.load_file(path)
+        return self.load_file(path, **options)
 
-    def load_file(self, path: Path, source: str = "laboratory.metabolites") -> int:
+    def load_file(self, path: Path, source: str = "laboratory.metabolites", **options: bool) -> int:
         source_table = self.catalog.source_tables[source]
-        return load_file(self.url, source_table, path, loaded_by="test").load_id
+        return load_file(self.url, source_table, path, loaded_by="test", **options).load_id
 
     def build(self, *arguments: str) -> None:
         """`dbt build` of models and functions: the tests of the data are tests of their own."""

@@ -22,6 +22,8 @@ class Access:
     username: str = ""
     password: str = field(default="", repr=False)
     transport: httpx.AsyncBaseTransport | None = None
+    is_sample: bool = False
+    """Nobody answers there: the records are to begin with."""
 
 
 def access_to(api: Api, settings: Settings) -> Access | None:
@@ -54,4 +56,6 @@ def recorded(api: Api, project: Path) -> Access | None:
         found = answers.get(request.url.path)
         return httpx.Response(404) if found is None else httpx.Response(200, json=found)
 
-    return Access(api.name, "http://recorded", None, transport=httpx.MockTransport(answer))
+    return Access(
+        api.name, "http://recorded", None, transport=httpx.MockTransport(answer), is_sample=True
+    )

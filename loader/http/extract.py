@@ -91,7 +91,7 @@ async def extract(  # noqa: PLR0913  # a request has these parts
                         await walks.forget(connection, each.source_table, each.load_id)
                 await _note_failure(connection, walk, error, loaded_by)
                 raise
-        return await record(connection, list(done.values()), loaded_by)
+        return await record(connection, list(done.values()), loaded_by, is_sample=access.is_sample)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 from assay.catalog import Catalog
 from loader.errors import ListingError, LoadError, UnavailableError
 from loader.http.access import recorded
+from loader.http.extract import extract
 from loader.tables import create_raw_tables
 from tests.conftest import ROOT
 from tests.http.conftest import FULL_SIZE, Records
@@ -60,11 +61,12 @@ def test_a55_the_second_time_only_what_changed_is_asked_for(records: Records) ->
     # one lies in the overlap, with its projects
     asked = [path for path, _ in records.provider.asked]
     assert sorted(asked) == ["/apprenticeships", "/apprenticeships/a-59/projects", "/programmes"]
-    assert [(r.state, r.rows) for r in results[:2]] == [("loaded", 1), ("loaded", 2)]
+    assert [(r.state, r.rows) for r in results[:2]] == [
+        ("already loaded", 1),
+        ("already loaded", 2),
+    ]
     assert results[2].state == "already loaded"
     records.build()
-    account = records.warehouse.account(results[0].load_id)
-    assert (account["unchanged"], account["changed"]) == (1, 0)
     assert records.curated("apprenticeships", "id, updated_at") == versions
     # and once more: nothing is new
     assert {result.state for result in records.extract()} == {"already loaded"}
@@ -83,8 +85,9 @@ def test_a55_a_change_is_fetched_with_its_projects_alone(records: Records) -> No
 
     results = records.extract()
 
-    # with the one in the overlap
-    assert [result.rows for result in results] == [3, len(provider.projects["a-7"]) + 2, 12]
+    # the one in the overlap says what it said, as do all projects but one
+    assert [result.rows for result in results] == [2, 1, 12]
+    assert results[1].notes == {"known_records": len(provider.projects["a-7"]) - 1 + 2}
     asked = {path for path, _ in provider.asked}
     assert asked == {
         "/apprenticeships",
@@ -108,6 +111,64 @@ def test_all_can_be_asked_for_again(records: Records) -> None:
     assert states(records, full=True) == ["already loaded"] * 3
     assert len({path for path, _ in records.provider.asked}) == 60 + 2
     assert "modified_after" not in records.provider.asked[0][1]
+
+
+def stored(records: Records) -> list[int]:
+    tables = ("apprenticeships", "projects", "programmes")
+    counted = [f"(select count(*) from raw.multiverse__{table})" for table in tables]
+    (row,) = records.warehouse.query(f"select array[{', '.join(counted)}] as counts")
+    counts: list[int] = row["counts"]
+    return counts
+
+
+def test_what_was_said_before_is_not_stored_again(records: Records) -> None:
+    """Full, incremental, full: a record is compared with the last state of its key."""
+    records.extract()
+    records.build()
+    first = stored(records)
+    records.provider.put("a-7", "2026-03-01T12:00:00", "p-1", last_name="Birch")
+    records.extract()
+    records.build()
+    assert stored(records) == [first[0] + 1, *first[1:]]
+    assert states(records, full=True) == ["already loaded"] * 3
+    assert stored(records) == [first[0] + 1, *first[1:]]
+    # what comes back as it was is news again
+    records.provider.put("a-8", "2026-03-02T12:00:00", "p-1", last_name="Elm")
+    records.provider.put("a-7", "2026-03-02T12:00:01", "p-1", last_name="Oak")
+    records.extract()
+    records.provider.put("a-7", "2026-03-03T12:00:00", "p-1", last_name="Birch")
+    (apprenticeships, *_) = records.extract(full=True)
+    assert apprenticeships.rows == 1
+    records.build()
+    assert records.curated("apprenticeships", "last_name, id")
+    names = "select last_name from curated.apprenticeships where id in ('a-7', 'a-8') order by id"
+    assert [r["last_name"] for r in records.warehouse.query(names)] == ["Birch", "Elm"]
+    # what was taken back was never said
+    last = apprenticeships.load_id
+    assert records.warehouse.operate("unload", load_id=last, user="clerk")
+    (again, *_) = records.extract(full=True)
+    assert (again.state, again.rows) == ("loaded", 1)
+
+
+def test_the_sample_of_an_api_is_not_what_it_said(records: Records) -> None:
+    """The first records of the API itself are all loaded, and the recorded ones go."""
+    catalog = records.warehouse.catalog
+    (api,) = catalog.listed
+    access = recorded(api, ROOT)
+    assert access
+    samples = asyncio.run(
+        extract(records.warehouse.url, api, catalog.listed[api], access, loaded_by="test")
+    )
+    assert samples
+    records.build()
+    assert len(records.curated("apprenticeships", "id")) == samples[0].rows
+    assert {result.state for result in records.extract()} == {"loaded"}
+    records.build()
+    records.check_curated()
+    assert {
+        row["state"]
+        for row in records.warehouse.query("select state from raw.loads where is_sample")
+    } == {"unloaded"}
 
 
 @pytest.mark.parametrize("at", [1, 3, 20])

@@ -300,3 +300,47 @@ def test_two_exports_at_once(exported: Things) -> None:
     exported.connection.execute("select pg_advisory_lock(hashtextextended('lake', 0))")
     of = exported.exporter
     assert export(of.settings, of.url, of.catalog, of.secret) is None
+
+
+def test_samples_are_in_no_lake(of_things: Things) -> None:
+    """Neither they nor that they are gone; what somebody changed of them is."""
+    connection = of_things.connection
+    connection.execute("""
+        insert into raw.loads (
+            load_id, source_table, file_name, sha256, row_count, state, clock, loaded_by,
+            started_at, is_sample
+        )
+        select
+            number, 'a.b', 'file', 'hash', 1, 'loaded', nextval('journal.clock'), 'test', now(),
+            number = 7
+        from unnest(array[7, 77]) as number
+    """)
+    writers = {"sample": "load 7 row 2", "real": "load 77 row 2", "of the api": "Sample"}
+    for thing, writer in (writers | {"person": "load", "somebody": "sample"}).items():
+        things.put(connection, thing, updated_by=writer)
+    told = {"real", "person", "somebody"}
+    of_things.exporter.export()
+    assert {row["thing"] for row in of_things.state()} == told
+    things.put(connection, "sample", updated_by="ann")
+    things.put(connection, "another", updated_by="load 7 row 30")
+    of_things.exporter.export()
+    assert {row["thing"] for row in of_things.state()} == told | {"sample"}
+    for thing in ("another", "real"):
+        connection.execute(
+            """
+            with gone as (
+                delete from curated.things where thing = %s returning to_jsonb(things) as before
+            )
+            insert into journal.edits (entity, key, operation, before, edited_by, edited_at)
+            select 'things', %s, 'delete', before - '_transaction_id', 'Sample', now() from gone
+            """,
+            [thing, thing],
+        )
+        connection.execute(
+            "insert into journal.vanished (entity, key) values ('things', %s)", [thing]
+        )
+    (account,) = of_things.exporter.export()
+    assert (account.rows, account.deletions) == (1, 1)
+    assert {row["thing"] for row in of_things.state()} == told - {"real"} | {"sample"}
+    of_things.exporter.export(compact=True)
+    assert {row["thing"] for row in of_things.state()} == told - {"real"} | {"sample"}

@@ -30,6 +30,7 @@ FULL: dict[str, Any] = {
     "document": Jsonb({"a": [1, None, "\u00e9"]}),
     "words": ["", "a,b", 'quo"te', "line\nbreak", "\\N", "NULL", "null"],
     "numbers": [1, -2, 3],
+    "updated_by": "ann",
 }
 
 
@@ -72,6 +73,7 @@ def test_types(of_things: Things) -> None:
         "document": pl.String,
         "words": pl.List(pl.String),
         "numbers": pl.List(pl.Int32),
+        "updated_by": pl.String,
     }
     table = of_things.exporter.table("things")
     assert table.schema().find_field("price").doc == "The price."

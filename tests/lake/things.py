@@ -23,6 +23,7 @@ COLUMNS = {
     "document": "jsonb",
     "words": "text[]",
     "numbers": "integer[]",
+    "updated_by": "text",
 }
 ENTITY = Entity(
     name="things",

@@ -298,3 +298,26 @@ async def test_personal_columns_stay_here(shop: Shop, system: System) -> None:
         await shop.deliver()
         assert ("name" in system.rows["7"]) is is_said
         assert "price" in system.rows["7"]
+
+
+async def test_samples_are_not_delivered(shop: Shop, system: System) -> None:
+    """Neither they nor that they are gone; what somebody changed of them is."""
+    shop.connection.execute("update raw.loads set is_sample = true")
+    assert (await shop.deliver(sync_batch=2)).delivered == 0
+    await shop.put("7", quantity=44)
+    await shop.put("1")
+    assert (await shop.deliver(sync_batch=2)).delivered == 2
+    assert set(system.rows) == {"7", "1"}
+    # as it is when their source has a load of its own
+    shop.connection.execute("""
+        with gone as (
+            delete from curated.products where updated_by like 'load %'
+            returning to_jsonb(products) - '_transaction_id' as before, barcode
+        )
+        insert into journal.edits (entity, key, operation, before, edited_by, edited_at)
+        select 'products', barcode, 'delete', before, 'Sample', now() from gone
+    """)
+    assert (await shop.deliver()).delivered == 0
+    await shop.delete("7")
+    assert (await shop.deliver()).delivered == 1
+    assert set(system.rows) == {"1"}

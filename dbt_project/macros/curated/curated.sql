@@ -82,12 +82,12 @@
 
 {#- Takes what the entity has not taken yet, each load in a transaction of its own. -#}
 {% macro take_pending(contract, relation) -%}
-    {%- for load in pending_loads(contract) -%}
+    {%- for listed in pending_loads(contract) -%}
         {%- do begin_build(contract) -%}
-        {#- another build may have taken it while this one waited -#}
-        {%- if is_pending(contract, load.load_id) -%}
+        {#- another build may have taken it while this one waited, or given it another clock -#}
+        {%- for load in pending_loads(contract) if load.load_id == listed.load_id -%}
             {%- do take(contract, relation, load) -%}
-        {%- endif -%}
+        {%- endfor -%}
         {%- do adapter.commit() -%}
     {%- endfor -%}
 {%- endmacro %}
