@@ -67,27 +67,17 @@ def _export(resource: Resource, listing: Listing, caller: User, database: Databa
     if listing.template is None:
         columns = listing.columns or plans.seen(caller)
         sql, values = listing.rows(columns)
-        cells = cells_of(columns)
-        return Export(
-            database,
-            caller,
-            entity.name,
-            sql,
-            values.bound,
-            cells,
-            listing.format,
-            has_bom=listing.has_bom,
-        )
-    source = source_of(resource.catalog, entity, listing.template, listing.format)
-    # the way back may read any of them
-    plans.check(caller, entity.columns_by_name)
-    try:
-        ways = ways_back(entity, source)
-    except NoWayBackError as error:
-        refuse("form", str(error))
-    sql, values = in_source_form(listing, ways)
-    sheet = sheet_of(source)
-    cells = cells_of_source(source)
+        cells, sheet = cells_of(columns), None
+    else:
+        source = source_of(resource.catalog, entity, listing.template, listing.format)
+        # the way back may read any of them
+        plans.check(caller, entity.columns_by_name)
+        try:
+            ways = ways_back(entity, source)
+        except NoWayBackError as error:
+            refuse("form", str(error))
+        sql, values = in_source_form(listing, ways)
+        cells, sheet = cells_of_source(source), sheet_of(source)
     return Export(
         database,
         caller,

@@ -20,6 +20,7 @@ from api.listing import Listing
 from api.preconditions import DOCUMENTED_ETAG, tag_of
 from api.resource import READING, WRITING, Resource, answer, documented_body, found
 from api.router import Router
+from api.schemas import is_mandatory
 from api.security import editor_of, reader_of
 from api.users import User
 
@@ -67,6 +68,11 @@ def writing_router_of(resource: Resource) -> Router:
     patch = schemas.patch.model_json_schema()
     conditions = {"parameters": documented_filters(entity)}
     Editor = Annotated[User, Depends(editor_of(entity))]  # noqa: N806 - a type
+    mandatory = [column.name for column in entity.columns if is_mandatory(column)]
+
+    async def check_creator(caller: Editor) -> None:
+        # Before the body is read: nobody is asked for a value that is not for him to write.
+        plans.check(caller, mandatory)
 
     @router.post(
         "",
@@ -89,6 +95,7 @@ def writing_router_of(resource: Resource) -> Router:
     )
     async def create_rows(
         _plain: Annotated[None, Depends(requests.nothing)],
+        _creator: Annotated[None, Depends(check_creator)],
         documents: Annotated[Documents, Depends(bodies.rows)],
         key: Annotated[str | None, Depends(read_idempotency_key)],
         caller: Editor,

@@ -14,7 +14,7 @@ from api.database import Database
 from api.errors import Fault, Problem, invalid
 from api.fields import MaybeText, NextCursor
 from api.members import Body
-from api.users import CHANGE_USER, ONE_USER, SCOPES, TABLE, Role, User
+from api.users import ALL, CHANGE_USER, ONE_USER, SCOPES, TABLE, Role, User
 from assay.catalog import Catalog
 
 PREFIX = "/api/v1/users"
@@ -43,10 +43,11 @@ class UserPage(BaseModel):
 
 
 class Scopes:
-    """Those that there are: of each dataset that is served."""
+    """Those that there are: of each dataset that is served, and of all."""
 
     def __init__(self, catalog: Catalog) -> None:
-        self._known = {f"{entity.path}:{scope}" for entity in catalog.served for scope in SCOPES}
+        paths = (ALL, *(entity.path for entity in catalog.served))
+        self._known = {f"{path}:{scope}" for path in paths for scope in SCOPES}
 
     def check(self, scopes: list[str] | None) -> None:
         """Raises `Problem` 422 for one that does not exist."""
@@ -58,7 +59,7 @@ class Scopes:
         if not set(scopes) - self._known:
             return None
         kinds = ", ".join(f"<path>:{scope}" for scope in SCOPES)
-        return f"There is no such scope; they are {kinds}."
+        return f"There is no such scope; they are {kinds}, with {ALL} for all paths."
 
 
 async def user_as_json(database: Database, user_id: UUID) -> str:

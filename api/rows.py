@@ -62,6 +62,10 @@ def router_of(resource: Resource) -> Router:
             return Response(status_code=304, headers=headers)
         return answer(row["body"], headers=headers)
 
+    async def check_replacer(caller: Editor) -> None:
+        # What he does not see would be gone.
+        plans.check(caller, entity.columns_by_name)
+
     @router.put(
         "/{key}",
         summary="Replace a row",
@@ -78,14 +82,13 @@ def router_of(resource: Resource) -> Router:
     )
     async def replace_row(
         key: Key,
+        _replacer: Annotated[None, Depends(check_replacer)],
         document: Annotated[Documents, Depends(bodies.row)],
         versions: Versions,
         caller: Editor,
         database: Pool,
     ) -> Response:
-        # What he does not see would be gone.
-        names = {*(column.name for column in entity.columns), *document.names}
-        plans.check(caller, names, links_are_written=True)
+        plans.check(caller, document.names, links_are_written=True)
         plan = plans.of(caller, document.names)
         rows = await writer.write(
             database, plan.replace, key, versions, documents=document, caller=caller

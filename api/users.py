@@ -17,6 +17,10 @@ ROLES: tuple[Role, ...] = get_args(Role)
 """Each may do all that those before it may."""
 
 SCOPES = ("read", "write", "pii")
+ALL = "*"
+"""In the place of a path: each dataset that is not restricted."""
+_WITHOUT_SCOPES = frozenset({f"{ALL}:write"})
+"""What who has no scope has."""
 TABLE = "auth.users"
 
 USER_BY_NAME = """
@@ -129,20 +133,26 @@ class User:
 
     def may_read(self, entity: Entity) -> bool:
         """All that are not restricted without any scope, else those that the scopes name."""
-        if not self.scopes or entity.path is None:
+        if entity.path is None:
             return not entity.is_restricted
-        return any(f"{entity.path}:{scope}" in self.scopes for scope in SCOPES)
+        return any(self._has(scope, entity) for scope in SCOPES)
 
     def may_write(self, entity: Entity) -> bool:
         if self.role == "reader":
             return False
-        if not self.scopes or entity.path is None:
+        if entity.path is None:
             return not entity.is_restricted
-        return f"{entity.path}:write" in self.scopes
+        return self._has("write", entity)
 
     def sees_personal_data_of(self, entity: Entity) -> bool:
         """True also where there is none."""
-        return not entity.has_personal_data or f"{entity.path}:pii" in self.scopes
+        return not entity.has_personal_data or self._has("pii", entity)
+
+    def _has(self, scope: str, entity: Entity) -> bool:
+        scopes = self.scopes or _WITHOUT_SCOPES
+        return f"{entity.path}:{scope}" in scopes or (
+            not entity.is_restricted and f"{ALL}:{scope}" in scopes
+        )
 
 
 def normal_username(username: str) -> str:

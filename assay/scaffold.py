@@ -59,7 +59,19 @@ SQL_WORDS = frozenset(
 PLATFORM_WORDS = frozenset(
     [
         *(*PROVENANCE, "repairs", "load_id", "row_number", "rules", "proposals", "malformed"),
-        *("limit", "cursor", "sort", "fields", "expand", "count", "q", "format", "form", "source"),
+        *(
+            "limit",
+            "cursor",
+            "sort",
+            "fields",
+            "expand",
+            "count",
+            "q",
+            "format",
+            "bom",
+            "form",
+            "source",
+        ),
     ]
 )
 _TAKEN_NAMES = ("auth", "users", "loads", "journal")

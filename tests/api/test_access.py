@@ -81,6 +81,11 @@ async def status(app: FastAPI, token: str, method: str, url: str, **body: Any) -
         ("reader", ("gems:write",), True, False, False),
         ("editor", ("gems:pii",), True, False, True),
         ("editor", ("gems:pii", "gems:write"), True, True, True),
+        ("editor", ("*:pii",), True, False, True),
+        ("editor", ("*:write",), True, True, False),
+        ("reader", ("*:write", "*:pii"), True, False, True),
+        ("admin", ("*:write", "*:pii"), True, True, True),
+        ("admin", ("stones:write", "*:pii"), True, False, True),
     ],
 )
 def test_b23_a_role_says_which_verbs_and_scopes_say_which_datasets(
@@ -99,6 +104,10 @@ def test_b23_a_restricted_dataset_takes_a_scope_from_everybody(role: Any) -> Non
     user = User(uuid4(), "x", role)
     assert not user.may_read(RESTRICTED)
     assert not user.may_write(RESTRICTED)
+    of_all = replace(user, scopes=frozenset({"*:read", "*:write", "*:pii"}))
+    assert not of_all.may_read(RESTRICTED)
+    assert not of_all.may_write(RESTRICTED)
+    assert not of_all.sees_personal_data_of(replace(PERSONAL, is_restricted=True))
     assert replace(user, scopes=frozenset({"gems:read"})).may_read(RESTRICTED)
 
 

@@ -137,3 +137,49 @@ async def test_b23_writes_neither_show_nor_take_personal_columns(
         assert response.status_code == 403, response.text
     (book,) = served.warehouse.query("select title, page_count from curated.books")
     assert book == {"title": "Emma", "page_count": 476}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "", {"json": {"isbn": "2"}}),
+        ("POST", "", {"json": [{"isbn": "2"}]}),
+        ("POST", "", {"json": {"isbn": "2", "title": "Other"}}),
+        ("POST", "", {"content": "{"}),
+        ("PUT", "/1", {"json": {"page_count": 1}}),
+        ("PUT", "/1", {"json": EMMA}),
+        ("PUT", "", {"files": {"file": ("books.csv", b"isbn,title,pages\n1,Other,1\n")}}),
+        ("PUT", "?dry_run=true", {"files": {"file": ("books.csv", b"isbn,title,pages\n")}}),
+    ],
+)
+@pytest.mark.usefixtures("librarian")
+async def test_nobody_is_asked_for_what_he_may_not_write(
+    clerk: httpx.AsyncClient, served: Served, method: str, path: str, body: dict[str, Any]
+) -> None:
+    """A mandatory column that is personal: the scope is what lacks, whatever else does."""
+    refused = await clerk.request(method, BOOKS + path, **body)
+    assert refused.status_code == 403, refused.text
+    assert "this takes the scope books:pii." in refused.json()["detail"]
+    rows = served.warehouse.query("select isbn, title from curated.books")
+    assert rows == [{"isbn": "1", "title": "Emma"}]
+
+
+async def test_an_admin_gives_the_scope_to_himself_and_loses_nothing(
+    served: Served, app: FastAPI, tokens: Tokens
+) -> None:
+    """A new database has nobody who sees personal values."""
+    (user,) = served.warehouse.query(
+        "update auth.users set role = 'admin' where username = 'editor' returning user_id"
+    )
+    admin = client(served, app, tokens, "editor")
+    assert (await admin.post(BOOKS, json=EMMA)).status_code == 403
+    given = await admin.patch(
+        f"/api/v1/users/{user['user_id']}", json={"scopes": ["*:write", "*:pii"]}
+    )
+    assert given.status_code == 200, given.text
+    admin = client(served, app, tokens, "editor", *given.json()["scopes"])
+    created = await admin.post(BOOKS, json=EMMA)
+    assert (created.status_code, created.json()["title"]) == (201, "Emma"), created.text
+    for path in app.openapi()["paths"]:
+        if path.startswith("/api/v1/") and "{" not in path and path.count("/") == 3:
+            assert (await admin.get(path)).status_code != 404, path

@@ -157,12 +157,11 @@
         {%- endif -%}
     {%- endfor -%}
     {%- for name, columns, contradiction, where, freed in broken -%}
-        {%- set concerned = '(select * from {} where ' ~ where ~ ')' if where else '{}' -%}
         {%- do execute_sql("
             insert into " ~ into ~ "
             select staged._row_number, array['" ~ name ~ "'], curated." ~ key ~ ", " ~ freed ~ "
-            from " ~ concerned.format(staged) ~ " as staged
-            inner join " ~ concerned.format(relation) ~ " as curated using (" ~ columns | join(', ') ~ ")
+            from " ~ concerned(staged, where) ~ " as staged
+            inner join " ~ concerned(relation, where) ~ " as curated using (" ~ columns | join(', ') ~ ")
             where " ~ contradiction ~ condition
         ) -%}
     {%- endfor -%}
@@ -176,6 +175,11 @@
             where curated." ~ key ~ " <> staged." ~ key ~ condition
         ) -%}
     {%- endfor -%}
+{%- endmacro %}
+
+{#- The rows of a relation that a rule is about. -#}
+{% macro concerned(relation, where) -%}
+    {%- if where -%} (select * from {{ relation }} as concerned where {{ where }}) {%- else -%} {{ relation }} {%- endif -%}
 {%- endmacro %}
 
 {#- Rows that say of a determinant another value than a curated row of any key does. -#}

@@ -42,12 +42,11 @@
 {% macro forget_kept_claims(contract, relation, staged) -%}
     {%- set key = key_of(contract)[0] -%}
     {%- for rule in contract_rules(contract) if rule.kind == 'unique' and rule.columns != [key] -%}
-        {%- set concerned = '(select * from {} as concerned where ' ~ (rule.where or 'true') ~ ')' -%}
         {%- do execute_sql("
             delete from claims
             using
-                " ~ concerned.format(staged) ~ " as keeper,
-                " ~ concerned.format(relation) ~ " as curated
+                " ~ concerned(staged, rule.where) ~ " as keeper,
+                " ~ concerned(relation, rule.where) ~ " as curated
             where
                 claims.rules = array['" ~ rule.name ~ "']
                 and keeper." ~ key ~ " = claims.holder
