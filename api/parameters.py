@@ -20,6 +20,7 @@ from api.listing import Counting, Listing, Sort, searched, spelled
 from api.value_types import type_adapter
 from assay.catalog import Catalog, Column, Entity, Link
 from assay.data_types import base_type
+from assay.grammar import composed
 
 PARAMETERS = (
     *(
@@ -131,7 +132,7 @@ class Listings:
             refuse("q", "There is no such parameter.")
         if not text.strip() or len(text) > MAX_SEARCH or "\0" in text:
             refuse("q", f"Give 1 to {MAX_SEARCH} characters to search for.")
-        return text
+        return composed(text)
 
     def _fields(
         self, text: str | None

@@ -42,6 +42,8 @@ def dbt_of(project: Path, target: Path) -> Iterator[Invoke]:
         os.environ.update(libpq_environment(url))
         options = ["--project-dir", str(project), "--profiles-dir", str(project)]
         options += ["--target-path", str(target), "--log-path", str(target)]
+        if manifests:
+            options.append("--no-write-json")  # a third of the time of a build
         runner = dbtRunner(manifest=manifests[0] if manifests else None)
         result = thread.submit(runner.invoke, ["--quiet", *arguments, *options]).result()
         if not manifests and isinstance(result.result, Manifest):

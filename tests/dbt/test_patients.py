@@ -149,13 +149,13 @@ def clinic(new_warehouse: NewWarehouse) -> Iterator[Warehouse]:
     with new_warehouse() as warehouse:
         warehouse.excluded = MODELS
         for entity, row in GOOD.items():
-            load(warehouse, entity, [row], "good.csv")
+            load(warehouse, entity, [row], "good")
         warehouse.build()
         yield warehouse
 
 
 def load(warehouse: Warehouse, entity: str, rows: list[Row], name: str, *more: str) -> int:
-    path = warehouse.folder / f"{entity}-{name}"
+    path = warehouse.folder / f"{entity}-{name}.csv"
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, list(GOOD[entity]), lineterminator="\n")
     writer.writeheader()
@@ -192,7 +192,7 @@ def test_bad_rows_of_every_kind(clinic: Warehouse, entity: str) -> None:
     # a row as it was, one twice, two of which each says another thing
     rows += [*taken, GOOD[entity], taken[0], *contradicting]
     short = ",".join(list(rows[0].values())[:3])
-    load_id = load(clinic, entity, rows, "mixed.csv", short, "")
+    load_id = load(clinic, entity, rows, "mixed", short, "")
     clinic.build()
 
     expected = {number: [rule] for number, (rule, _) in enumerate(cases, start=2)}
@@ -318,4 +318,4 @@ def test_personal_columns_are_those_that_identify(clinic: Warehouse) -> None:
         for entity in clinic.catalog.entities.values()
         if entity.has_personal_data
     }
-    assert personal["patients"] == ["ssn", "drivers", "passport"]
+    assert personal["patients"] == ["ssn", "drivers", "passport", "repairs"]

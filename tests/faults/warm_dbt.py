@@ -77,7 +77,11 @@ class Command(socketserver.StreamRequestHandler):
         statements = Statements(request["die_at"], request["moment"])
         statements.watch()
         result = dbtRunner(manifest=server.manifest).invoke(
-            ["--quiet", "--log-level-file", "none", *request["arguments"], *server.options]
+            [
+                *("--quiet", "--log-level-file", "none", "--no-write-json"),
+                *request["arguments"],
+                *server.options,
+            ]
         )
         failed = [r for r in getattr(result.result, "results", ()) if r.status in ("error", "fail")]
         reply = {

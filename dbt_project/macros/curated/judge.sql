@@ -285,9 +285,9 @@
     {%- set repaired = query("
         select coalesce(jsonb_object_agg(repaired, rows), '{}')::text
         from (
-            select split_part(repair, ': ', 1) as repaired, count(*) as rows
-            from " ~ staged ~ ", unnest(repairs) as repair
-            where repairs <> '{}'
+            select split_part(noted.repair, ': ', 1) as repaired, count(*) as rows
+            from " ~ staged ~ " as staged
+            cross join unnest(staged.repairs) as noted (repair)
             group by 1
         ) as counted
     ")[0][0] if 'repairs' in contract.columns else '{}' -%}
