@@ -16,9 +16,10 @@ run: .venv/.runtime
 sync: .venv/.runtime
 	@$(BIN)/assay sync $(if $(RETRY_DEAD),--retry-dead)
 
-# The peers of `make bench` too: a test rehearses it.
+# The peers of `make bench` too: a test rehearses it. A process for each core, each with a PostgreSQL of
+# its own; the tests of a file stay together, since they share what is dear to make.
 test: .venv/.bench
-	@$(BIN)/python -m pytest --durations=25
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations=25
 
 # What is made of the project: the kept OpenAPI document, and the lists in docs/; tests compare them.
 docs: .venv/.development

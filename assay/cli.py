@@ -186,7 +186,8 @@ def up(
     waiting = _build(settings, url, catalog)
     if is_untouched:
         _write_samples(url, settings, catalog)
-    _document(settings, url)
+    if not dbt.is_documented(settings):
+        _document(settings, url)
     report.print_results(console, results)
     report.print_loads(console, url, catalog, {r.load_id for r in results} | waiting)
     if serve:

@@ -20,6 +20,7 @@ Progress = Callable[[int, int, str], None]
 Message = Callable[[str], None]
 """Called with a sentence that a macro has for people."""
 
+_SITE = "static_index.html"
 _BESIDE = ".parse"
 """Folder in the target where dbt writes what is to be replaced as a whole."""
 
@@ -83,10 +84,18 @@ def document(settings: Settings, environment: dict[str, str]) -> None:
     Raises:
         BuildError: dbt failed.
     """
+    changed_at = _changed_at(settings.project)
     with _beside(settings) as options:
         run(settings, environment, "docs", "generate", "--static", *options)
         # It says nothing of the datasets that the manifest in its place does not say.
         (settings.manifest.parent / _BESIDE / settings.manifest.name).unlink()
+        # What changes while dbt reads is newer than this.
+        os.utime(settings.manifest.parent / _BESIDE / _SITE, ns=(changed_at, changed_at))
+
+
+def is_documented(settings: Settings) -> bool:
+    """Whether the docs site is that of today's project."""
+    return _is_current(settings.manifest.with_name(_SITE), settings.project)
 
 
 def run(
@@ -256,9 +265,9 @@ def _current(settings: Settings) -> Catalog | None:
     return None
 
 
-def _is_current(manifest: Path, project: Path) -> bool:
-    """Whether no file of the dbt project is newer than its manifest."""
-    return manifest.exists() and _changed_at(project) <= manifest.stat().st_mtime_ns
+def _is_current(made: Path, project: Path) -> bool:
+    """Whether no file of the dbt project is newer than what was made of it."""
+    return made.exists() and _changed_at(project) <= made.stat().st_mtime_ns
 
 
 def _changed_at(project: Path) -> int:

@@ -190,8 +190,10 @@ async def test_texts_are_composed(editor: httpx.AsyncClient) -> None:
     made = (await editor.post(GEMS, json=[body])).json()["items"][0]
     assert (made["label"], made["colours"]) == (name, [name])
     assert made["extra"] == {"deep": [{"x": name}]}
-    asked = ({"label": apart}, {"label__contains": apart[2:]}, {"label__in": f"x, {apart}"},
-             {"colours__contains": apart}, {"label__startswith": apart[:2]}, {"q": apart[2:]})  # fmt: skip
+    asked = [
+        *({"label": apart}, {"label__contains": apart[2:]}, {"label__in": f"x, {apart}"}),
+        *({"colours__contains": apart}, {"label__startswith": apart[:2]}, {"q": apart[2:]}),
+    ]
     for parameters in asked:
         found = (await editor.get(GEMS, params=parameters)).json()["items"]
         assert [row["label"] for row in found] == [name], parameters

@@ -73,7 +73,9 @@ def test_readers_find_a_whole_manifest(settings: Settings, environment: dict[str
         written = settings.manifest.stat()
         assert written.st_ino != before
         dbt.run(settings, environment, "build", "--select", "one_more")
+        assert not dbt.is_documented(settings)
         dbt.document(settings, environment)
+        assert dbt.is_documented(settings)
     assert -1 not in sizes
     assert len(set(sizes)) == 2  # that of before, and the one with the other model
     assert settings.manifest.stat().st_ino == written.st_ino
@@ -81,6 +83,8 @@ def test_readers_find_a_whole_manifest(settings: Settings, environment: dict[str
     results = json.loads((target / "run_results.json").read_bytes())["results"]
     assert "model.assay.one_more" in [result["unique_id"] for result in results]
     assert b"one_more" in (target / "static_index.html").read_bytes()
+    (models / "one_more.sql").touch()
+    assert not dbt.is_documented(settings)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 0.5])
