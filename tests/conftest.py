@@ -1,5 +1,6 @@
 """One PostgreSQL 18 for all tests, databases of a test's own in it, and warehouses in these."""
 
+import importlib
 import itertools
 import os
 import shutil
@@ -22,6 +23,11 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 PATIENCE = 600
 """Seconds until what a test waits for will never come; no test is about so long a time."""
+PLATFORM: tuple[str, ...] = tuple(
+    importlib.import_module(f"assay.migrations.versions.{path.stem}").SQL
+    for path in sorted((ROOT / "assay" / "migrations" / "versions").glob("0*.py"))
+)
+"""What makes the platform's tables, a script for each migration."""
 COPIED = ("dbt_project", "dbt_project.yml", "profiles.yml", "data")
 
 

@@ -1,7 +1,6 @@
 """The API over an invented catalog: one entity with a column of every type, and one source."""
 
 import asyncio
-import importlib
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from fastapi import FastAPI
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 
+from api import loads, uploads
 from api.app import create_app
 from api.tokens import Tokens
-from api.users import add_user_statement
+from api.users import ROLES, add_user_statement
 from assay.catalog import (
     Catalog,
     Column,
@@ -31,13 +31,9 @@ from assay.catalog import (
 from assay.database import upgrade
 from assay.settings import Settings
 from loader.tables import create_raw_tables
-from tests.conftest import ROOT, copy_files
+from tests.conftest import PATIENCE, PLATFORM, ROOT, copy_files
 from tests.warehouse import DATABASE, Invoke, Warehouse, dbt_of
 
-PLATFORM: tuple[str, ...] = tuple(
-    importlib.import_module(f"assay.migrations.versions.{path.stem}").SQL
-    for path in sorted((ROOT / "assay" / "migrations" / "versions").glob("0*.py"))
-)
 SECRET = "a secret of the tests, more than 32 bytes"  # noqa: S105 - of the tests
 PASSWORD = "correct horse battery staple"  # noqa: S105
 GEMS = "/api/v1/gems"
@@ -405,6 +401,42 @@ async def served(
     ):
         with warehouse.connection:
             yield Served(warehouse, app, reader, editor)
+
+
+@pytest.fixture(scope="module")
+def project_url(built: tuple[Path, str], create_database: Callable[..., str]) -> str:
+    """A database of the project's own datasets, with a user of each role."""
+    url = create_database(built[1])
+    with psycopg.connect(url) as connection:
+        for role in ROLES:
+            connection.execute(*add_user_statement(role, PASSWORD, role))
+    return url
+
+
+@pytest.fixture(scope="module")
+async def project_app(
+    built: tuple[Path, str],
+    project_url: str,
+    anyio_backend: str,  # noqa: ARG001
+) -> AsyncIterator[FastAPI]:
+    """The API of the project's own datasets, with a real build worker."""
+    settings = Settings(
+        project=built[0],
+        database_url=SecretStr(project_url),
+        assay_secret=SecretStr(SECRET),
+        max_upload_mb=1,
+        uploads_per_minute=10**9,
+    )
+    app = create_app(settings)
+    async with app.router.lifespan_context(app):
+        yield app
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that starts while other tests run may take longer than people are to wait."""
+    for module in (loads, uploads):
+        monkeypatch.setattr(module, "PATIENCE_SECONDS", PATIENCE)
 
 
 async def upload(client: httpx.AsyncClient, path: str, content: bytes, name: str) -> httpx.Response:

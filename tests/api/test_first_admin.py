@@ -11,7 +11,8 @@ from pydantic import SecretStr
 from api.app import create_app
 from api.users import add_user_statement
 from assay.settings import Settings
-from tests.api.conftest import CATALOG, MANIFEST, PASSWORD, PLATFORM, SECRET, client_of
+from tests.api.conftest import CATALOG, MANIFEST, PASSWORD, SECRET, client_of
+from tests.conftest import PLATFORM
 
 pytestmark = pytest.mark.anyio
 

@@ -18,7 +18,8 @@ from fastapi import FastAPI
 from api.errors import Problem
 from api.tokens import Tokens, id_of, rotate_keys
 from api.users import add_user_statement
-from tests.api.conftest import GEMS, PASSWORD, PLATFORM, SECRET, client_of
+from tests.api.conftest import GEMS, PASSWORD, SECRET, client_of
+from tests.conftest import PLATFORM
 
 pytestmark = pytest.mark.anyio
 

@@ -25,12 +25,10 @@ from api import builds, forms, loads, uploads
 from api.app import create_app
 from api.builds import Builder
 from api.tokens import Tokens
-from api.users import ROLES, add_user_statement
-from assay.settings import Settings
-from tests.api.conftest import PASSWORD, SECRET, client_of
+from tests.api.conftest import SECRET, client_of
 from tests.conftest import PATIENCE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("patience")]
 
 PATH = "/api/v1/metabolites"
 LOADS = "/api/v1/loads"
@@ -53,33 +51,10 @@ def form(content: bytes, name: str = "file.csv") -> dict[str, Any]:
     return {"files": {"file": (name, content)}}
 
 
-@pytest.fixture(scope="module")
-def url(built: tuple[Path, str], create_database: Callable[..., str]) -> str:
-    url = create_database(built[1])
-    with psycopg.connect(url) as connection:
-        for role in ROLES:
-            connection.execute(*add_user_statement(role, PASSWORD, role))
-    return url
-
-
-@pytest.fixture(scope="module")
-async def served(built: tuple[Path, str], url: str, anyio_backend: str) -> AsyncIterator[FastAPI]:  # noqa: ARG001
-    settings = Settings(
-        project=built[0],
-        database_url=SecretStr(url),
-        assay_secret=SecretStr(SECRET),
-        max_upload_mb=1,
-        uploads_per_minute=10**9,
-    )
-    app = create_app(settings)
-    async with app.router.lifespan_context(app):
-        yield app
-
-
 @pytest.fixture
-def query(url: str) -> Iterator[Query]:
+def query(project_url: str) -> Iterator[Query]:
     """Runs a statement beside the API; every test begins and ends with nothing loaded."""
-    with psycopg.connect(url, autocommit=True, row_factory=dict_row) as connection:
+    with psycopg.connect(project_url, autocommit=True, row_factory=dict_row) as connection:
 
         def run(statement: str, *values: Any) -> list[dict[str, Any]]:
             cursor = connection.execute(statement, values)
@@ -104,8 +79,8 @@ def token(query: Query, tokens: Tokens) -> Callable[[str], str]:
 
 
 @pytest.fixture
-def client(served: FastAPI, token: Callable[[str], str]) -> httpx.AsyncClient:
-    client = client_of(served, token("editor"))
+def client(project_app: FastAPI, token: Callable[[str], str]) -> httpx.AsyncClient:
+    client = client_of(project_app, token("editor"))
     client.timeout = httpx.Timeout(60)
     return client
 
@@ -118,12 +93,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def hold(url: str) -> Iterator[Callable[[str], psycopg.Connection[Any]]]:
+def hold(project_url: str) -> Iterator[Callable[[str], psycopg.Connection[Any]]]:
     """Takes the turn of a build or a load, until the connection is closed."""
     held: list[psycopg.Connection[Any]] = []
 
     def take(work: str) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(url, autocommit=True)
+        connection = psycopg.connect(project_url, autocommit=True)
         connection.execute("select pg_advisory_lock(hashtextextended(%s, 0))", [work])
         held.append(connection)
         return connection
@@ -131,13 +106,6 @@ def hold(url: str) -> Iterator[Callable[[str], psycopg.Connection[Any]]]:
     yield take
     for connection in held:
         connection.close()
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that starts while other tests run may take longer than people are to wait."""
-    for module in (loads, uploads):
-        monkeypatch.setattr(module, "PATIENCE_SECONDS", 60)
 
 
 async def until(is_true: Callable[[], Any], seconds: float = PATIENCE) -> None:
@@ -301,7 +269,7 @@ async def test_uploads_at_once_come_one_after_another(client: httpx.AsyncClient)
 
 
 async def test_a_request_that_is_cancelled_leaves_the_job_and_those_after_it(
-    client: httpx.AsyncClient, query: Query, served: FastAPI, hold: Callable[..., Any]
+    client: httpx.AsyncClient, query: Query, project_app: FastAPI, hold: Callable[..., Any]
 ) -> None:
     held = hold(LOAD)
     await client.put(PATH, **form(b"a,b\n"))  # the worker is warm
@@ -314,7 +282,7 @@ async def test_a_request_that_is_cancelled_leaves_the_job_and_those_after_it(
     held.close()
     other = await client.put(PATH, **form(csv_of("b", cas=CAS[1:]), "other.csv"))
     assert (other.status_code, other.json()["file_name"]) == (200, "other.csv")
-    assert not served.state.builder._turn.locked()  # noqa: SLF001
+    assert not project_app.state.builder._turn.locked()  # noqa: SLF001
 
 
 async def test_who_does_not_get_a_turn_is_told_and_not_begun(
@@ -370,13 +338,13 @@ async def test_a_build_that_fails_after_the_answer_is_in_the_log(
 
 
 async def test_a_worker_that_dies_after_the_load_loses_nothing(
-    client: httpx.AsyncClient, query: Query, served: FastAPI, hold: Callable[..., Any]
+    client: httpx.AsyncClient, query: Query, project_app: FastAPI, hold: Callable[..., Any]
 ) -> None:
     """The answer is 202, and the next upload brings the rows of both."""
     held = hold(BUILD)
     first = asyncio.create_task(client.put(PATH, **form(csv_of("a"))))
     await until(lambda: query("select 1 from raw.loads where state = 'loaded'"))
-    kill_worker(served)
+    kill_worker(project_app)
     answer = await first
     assert (answer.status_code, answer.json()["pending"]) == (202, ["metabolites"])
     held.close()
@@ -387,12 +355,12 @@ async def test_a_worker_that_dies_after_the_load_loses_nothing(
 
 
 async def test_the_same_file_finishes_what_a_dead_worker_left(
-    client: httpx.AsyncClient, query: Query, served: FastAPI, hold: Callable[..., Any]
+    client: httpx.AsyncClient, query: Query, project_app: FastAPI, hold: Callable[..., Any]
 ) -> None:
     held = hold(BUILD)
     first = asyncio.create_task(client.put(PATH, **form(csv_of("a"))))
     await until(lambda: query("select 1 from raw.loads where state = 'loaded'"))
-    kill_worker(served)
+    kill_worker(project_app)
     await first
     held.close()
     again = (await client.put(PATH, **form(csv_of("a")))).json()
@@ -400,14 +368,18 @@ async def test_the_same_file_finishes_what_a_dead_worker_left(
 
 
 async def test_a_worker_that_dies_before_the_load_is_503(
-    client: httpx.AsyncClient, query: Query, served: FastAPI, hold: Callable[..., Any], folder: Path
+    client: httpx.AsyncClient,
+    query: Query,
+    project_app: FastAPI,
+    hold: Callable[..., Any],
+    folder: Path,
 ) -> None:
     await client.put(PATH, **form(csv_of("a")))
     held = hold(LOAD)
     waiting = "select 1 from pg_stat_activity where wait_event = 'advisory'"
     upload = asyncio.create_task(client.put(PATH, **form(csv_of("b"))))
     await until(lambda: query(waiting))
-    kill_worker(served)
+    kill_worker(project_app)
     answer = await upload
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
@@ -417,11 +389,11 @@ async def test_a_worker_that_dies_before_the_load_is_503(
 
 
 async def test_an_idle_worker_that_died_is_replaced(
-    client: httpx.AsyncClient, served: FastAPI
+    client: httpx.AsyncClient, project_app: FastAPI
 ) -> None:
     await client.put(PATH, **form(csv_of("a")))
-    kill_worker(served)
-    await served.state.builder._process.wait()  # noqa: SLF001
+    kill_worker(project_app)
+    await project_app.state.builder._process.wait()  # noqa: SLF001
     assert (await client.put(PATH, **form(csv_of("b", cas=CAS[1:])))).status_code == 200
 
 
@@ -640,48 +612,50 @@ async def ask(app: FastAPI, token: str | None, messages: list[dict[str, Any]]) -
 
 
 async def test_a_client_that_goes_away_leaves_nothing(
-    served: FastAPI, token: Callable[[str], str], query: Query, folder: Path
+    project_app: FastAPI, token: Callable[[str], str], query: Query, folder: Path
 ) -> None:
     half = (part(FILE) + "y" * 9999).encode()
     messages: list[dict[str, Any]] = [
         {"type": "http.request", "body": half, "more_body": True},
         {"type": "http.disconnect"},
     ]
-    assert await ask(served, token("editor"), messages) is None
+    assert await ask(project_app, token("editor"), messages) is None
     assert left_in(folder) == []
     assert query("table raw.loads") == []
 
 
-async def test_what_a_killed_server_left_goes_after_a_day(served: FastAPI, folder: Path) -> None:
+async def test_what_a_killed_server_left_goes_after_a_day(
+    project_app: FastAPI, folder: Path
+) -> None:
     new, old, other = (folder / name for name in ("assay-upload-a", "assay-upload-b", "other"))
     for path, hours in ((new, 23), (old, 25), (other, 25)):
         path.touch()
         os.utime(path, (time.time() - hours * 3600,) * 2)
-    app = create_app(served.state.builder._settings)  # noqa: SLF001
+    app = create_app(project_app.state.builder._settings)  # noqa: SLF001
     async with app.router.lifespan_context(app):
         assert sorted(left_in(folder)) == [new, other]
 
 
 async def test_who_may_not_is_told_before_the_body_is_read(
-    served: FastAPI, token: Callable[[str], str], query: Query
+    project_app: FastAPI, token: Callable[[str], str], query: Query
 ) -> None:
     claims = jwt.decode(token("editor"), options={"verify_signature": False})
     expired = jwt.encode(claims | {"exp": claims["iat"] - 3600}, SECRET, headers={"typ": "at+jwt"})
     for given, status in ((None, 401), (expired, 401), ("x", 401), (token("reader"), 403)):
-        assert await ask(served, given, []) == status
+        assert await ask(project_app, given, []) == status
     for role in ("editor", "admin"):
         body = (part(FILE, csv_of("a").decode()) + "--b--\r\n").encode()
         messages = [{"type": "http.request", "body": body, "more_body": False}]
-        assert await ask(served, token(role), messages) == 200
+        assert await ask(project_app, token(role), messages) == 200
     load_id = query("select load_id from raw.loads")[0]["load_id"]
     for given, status in ((None, 401), (expired, 401), (token("reader"), 403)):
-        answer = await client_of(served, given).delete(f"{LOADS}/{load_id}")
+        answer = await client_of(project_app, given).delete(f"{LOADS}/{load_id}")
         assert answer.status_code == status
 
 
-async def test_postgresql_away_is_503(client: httpx.AsyncClient, served: FastAPI) -> None:
+async def test_postgresql_away_is_503(client: httpx.AsyncClient, project_app: FastAPI) -> None:
     """Already for who cannot be asked about the caller, and for the worker alone."""
-    builder = served.state.builder
+    builder = project_app.state.builder
     url = builder._settings.database_url.get_secret_value()  # noqa: SLF001
     await builder.close()
     builder._ends_at = None  # noqa: SLF001
@@ -726,10 +700,10 @@ async def test_a16_a_full_disk_is_503(
 
 
 async def test_the_end_of_the_server_waits_for_the_running_job_only(
-    served: FastAPI, query: Query, hold: Callable[..., Any], tmp_path: Path
+    project_app: FastAPI, query: Query, hold: Callable[..., Any], tmp_path: Path
 ) -> None:
     """One that waits its turn is not begun, and both have an answer."""
-    builder = Builder(served.state.builder._settings)  # noqa: SLF001
+    builder = Builder(project_app.state.builder._settings)  # noqa: SLF001
     held = hold(BUILD)
     running, waiting = (
         builder.submit("upload", "an id", **file(tmp_path / name, csv_of(name)))
@@ -752,10 +726,10 @@ async def test_the_end_of_the_server_waits_for_the_running_job_only(
 
 @pytest.mark.usefixtures("query")
 async def test_the_end_of_the_server_does_not_wait_for_ever(
-    served: FastAPI, hold: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project_app: FastAPI, hold: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(builds, "SHUTDOWN_SECONDS", 0.5)
-    builder = Builder(served.state.builder._settings)  # noqa: SLF001
+    builder = Builder(project_app.state.builder._settings)  # noqa: SLF001
     hold(BUILD)
     job = builder.submit("upload", "an id", **file(tmp_path / "a", csv_of("a")))
     assert await job.loaded()
@@ -834,8 +808,8 @@ async def test_a_slow_taking_back_is_202(
 # ---------- its description
 
 
-def test_the_document_describes_uploads(served: FastAPI) -> None:
-    document = json.loads(json.dumps(served.openapi()))
+def test_the_document_describes_uploads(project_app: FastAPI) -> None:
+    document = json.loads(json.dumps(project_app.openapi()))
     upload = document["paths"][PATH]["put"]
     (media_type,) = upload["requestBody"]["content"]
     assert media_type == "multipart/form-data"

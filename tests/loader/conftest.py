@@ -1,6 +1,5 @@
 """A database for the loader's tests, and invented source tables."""
 
-import importlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,7 @@ from psycopg.rows import dict_row
 
 from assay.catalog import Catalog, SourceColumn, SourceTable
 from loader.tables import create_raw_tables
-
-PLATFORM = "".join(
-    importlib.import_module(f"assay.migrations.versions.{name}").SQL
-    for name in ("0001_platform", "0002_history", "0008_proposals", "0010_headers")
-)
+from tests.conftest import PLATFORM
 
 
 def column(
@@ -68,7 +63,7 @@ def conninfo(database: str, catalog: Catalog) -> str:
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("drop schema if exists raw, journal, auth cascade")
         connection.execute("create schema raw")
-        connection.execute(PLATFORM)
+        connection.execute("".join(PLATFORM))
         create_raw_tables(connection, catalog)
     return database
 
