@@ -19,7 +19,7 @@ METABOLITES = "/api/v1/metabolites"
 async def test_a22_columns_come_and_go_under_prepared_statements(
     editor: httpx.AsyncClient, database: psycopg.Connection[dict[str, Any]]
 ) -> None:
-    """As when a build adds a column: each request is answered as before."""
+    """As when a build adds a column or gives one another type: each is answered as before."""
     row = (await editor.post(GEMS, json={"label": "a"})).json()
     url = f"{GEMS}/{row['gem_id']}"
     is_over = asyncio.Event()
@@ -41,7 +41,12 @@ async def test_a22_columns_come_and_go_under_prepared_statements(
             tasks.create_task(ask())
         changes = count()
         while next(changes) < 20 or statuses.total() < 80:
-            for change in ("add column polish text", "drop column polish"):
+            for change in (
+                "add column polish text",
+                "alter column facets type bigint",
+                "drop column polish",
+                "alter column facets type integer",
+            ):
                 await asyncio.to_thread(database.execute, f"alter table curated.gems {change}")
                 await asyncio.sleep(0.02)
         is_over.set()

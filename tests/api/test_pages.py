@@ -1,7 +1,9 @@
 """Whether it lives and is ready, and the pages for this machine."""
 
+import asyncio
 import json
 import re
+import threading
 from pathlib import Path
 
 import httpx
@@ -10,6 +12,7 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from api.app import create_app
+from api.document import Document
 from assay.catalog import CatalogError
 from assay.settings import Settings
 from tests.api.conftest import CATALOG, GEMS, MANIFEST, SECRET, client_of
@@ -35,6 +38,33 @@ async def test_the_api_starts_without_a_database(away: Settings) -> None:
         form = {"username": "admin", "password": "x"}
         assert (await client.post("/api/v1/auth/login", data=form)).status_code == 503
         assert (await client.get(GEMS)).status_code == 401
+
+
+async def test_the_document_is_made_once_and_beside_the_event_loop() -> None:
+    app = FastAPI()
+    threads: list[int] = []
+
+    def openapi() -> dict[str, str]:
+        threads.append(threading.get_ident())
+        return {"openapi": "3.1.0"}
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    document = Document(app)
+    answers = await asyncio.gather(*(document.read() for _ in range(3)))
+    assert answers == [b'{"openapi":"3.1.0"}'] * 3
+    (thread,) = threads
+    assert thread != threading.get_ident()
+
+
+async def test_who_is_ready_has_its_document(app: FastAPI, nobody: httpx.AsyncClient) -> None:
+    """The first who asks for it does not wait for it, nor do others for him."""
+    assert (await nobody.get("/ready")).status_code == 200
+    made, app.openapi = app.openapi, None  # type: ignore[method-assign, assignment]
+    try:
+        answer = await nobody.get("/openapi.json")
+    finally:
+        app.openapi = made  # type: ignore[method-assign]
+    assert answer.json()["openapi"] == "3.1.0"
 
 
 async def test_ready(nobody: httpx.AsyncClient) -> None:
