@@ -9,13 +9,14 @@ from pydantic import BaseModel, Field
 
 from api.builds import PATIENCE_SECONDS, Builds, detail_of
 from api.cursor import Cursor, Limit, Page, check_parameters, page_body, read_key, read_page
-from api.database import Database, Pool
+from api.database import Database, Pool, database_of
 from api.errors import Problem, documented
 from api.fields import MaybeText, MaybeWhole, NextCursor
 from api.resource import PREFIX, READING, answer, found
 from api.router import Router
-from api.security import Editor, Reader, Subject, check_writable
-from api.users import User
+from api.security import Reader, Right, Subject, check_writable, user_with
+from api.tokens import Claims
+from api.users import Role, User
 from api.value_types import adapter_of
 from assay.catalog import Catalog, Column, Entity
 from loader.report import (
@@ -174,6 +175,18 @@ async def _asked_loads(
     return read_page(request, limit, cursor, (ID_TYPE,))
 
 
+def load_right_of(visible: Visible, role: Role) -> Right:
+    """For signatures: a user of this role who may see the load in the path, or 401, 403, 404."""
+
+    async def allow(request: Request, claims: Claims) -> User:
+        user = await user_with(role, request, claims)
+        if visible.sources(user) is not None:
+            await visible.load(await database_of(request), read_load_id(request), user)
+        return user
+
+    return Right(allow)
+
+
 async def asked_load(request: Request, _subject: Subject) -> str:
     check_parameters(request)
     return read_load_id(request)
@@ -193,6 +206,8 @@ def _check_taken_back(load: Record, load_id: str) -> None:
 def router_of(catalog: Catalog, reports: Reports) -> Router:
     router = Router(prefix=f"{PREFIX}/loads", tags=["Loads"])
     visible = Visible(catalog)
+    LoadReader = Annotated[User, Depends(load_right_of(visible, "reader"))]  # noqa: N806 - a type
+    LoadEditor = Annotated[User, Depends(load_right_of(visible, "editor"))]  # noqa: N806
 
     @router.get(
         "",
@@ -214,7 +229,7 @@ def router_of(catalog: Catalog, reports: Reports) -> Router:
         responses={200: {"model": LoadReport}, **documented(*READING)},
     )
     async def read_load(
-        load_id: Annotated[str, Depends(asked_load)], caller: Reader, database: Pool
+        load_id: Annotated[str, Depends(asked_load)], caller: LoadReader, database: Pool
     ) -> Response:
         await visible.load(database, load_id, caller)
         return answer(await reports.read(database, load_id))
@@ -233,7 +248,7 @@ def router_of(catalog: Catalog, reports: Reports) -> Router:
     async def unload(
         request: Request,
         load_id: Annotated[str, Depends(asked_load)],
-        caller: Editor,
+        caller: LoadEditor,
         database: Pool,
         builder: Builds,
     ) -> Response:

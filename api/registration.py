@@ -19,7 +19,7 @@ from api.passwords import NO_PASSWORD, fault_of_password, hash_in_thread
 from api.people import PREFIX, WRITING, DisplayName, Scopes, Shown, answer
 from api.refresh import new_code
 from api.router import Router
-from api.security import BearerToken, authenticated, refuse
+from api.security import BearerToken, user_with
 from api.tokens import Tokens, unauthenticated
 from api.users import CREATE_USER, TABLE, Role, User, normal_username
 from assay.settings import Settings
@@ -69,26 +69,24 @@ def router_of(scopes: Scopes, tokens: Tokens, registration: Registration | None)
     router = Router(prefix=PREFIX, tags=["Users"])
     role: Role = "admin"
 
-    async def asked(request: Request, token: BearerToken) -> NewUser:
-        if token:
-            take(request, "requests", str(tokens.read(token).user_id))
-        else:
-            take(request, "logins", site_of(request))
-        if not token and registration is None:
-            raise unauthenticated("Log in and send the access token.")
-        given = await read_members(request, NewUser)
-        scopes.check(given.scopes)
-        _check(given, is_registration=token is None)
-        return given
-
-    async def creator(request: Request, token: BearerToken, database: Pool) -> User | None:
+    async def creator(request: Request, token: BearerToken) -> User | None:
         """An admin; or nobody, where anybody may register."""
         if not token:
+            take(request, "logins", site_of(request))
+            if registration is None:
+                raise unauthenticated("Log in and send the access token.")
             return None
-        caller = await authenticated(database, tokens.read(token))
-        if caller.role != role:
-            await refuse(request, database, caller, f"This takes the role {role}.")
-        return caller
+        claims = tokens.read(token)
+        take(request, "requests", str(claims.user_id))
+        return await user_with(role, request, claims)
+
+    Creator = Annotated[User | None, Depends(creator)]  # noqa: N806 - a type
+
+    async def asked(request: Request, caller: Creator) -> NewUser:
+        given = await read_members(request, NewUser)
+        scopes.check(given.scopes)
+        _check(given, is_registration=caller is None)
+        return given
 
     @router.post(
         "",
@@ -100,7 +98,7 @@ def router_of(scopes: Scopes, tokens: Tokens, registration: Registration | None)
     async def create_user(
         request: Request,
         given: Annotated[NewUser, Depends(asked)],
-        caller: Annotated[User | None, Depends(creator)],
+        caller: Creator,
         database: Pool,
     ) -> Response:
         rights = (registration if caller is None else None) or Registration()

@@ -12,11 +12,11 @@ from api.exports import Export
 from api.fields import MaybeText, NextCursor
 from api.formats import WORKBOOK
 from api.limits import take
-from api.loads import ID_TYPE, PARAMETER, Reports, Visible, asked_load, read_load_id
+from api.loads import ID_TYPE, PARAMETER, Reports, Visible, asked_load, load_right_of, read_load_id
 from api.resource import PREFIX, READING, answer, found
 from api.router import Router
 from api.schemas import Warned
-from api.security import Reader, Subject, check_personal_data
+from api.security import Subject, check_personal_data
 from api.templates import cells_of_source, sheet_of
 from api.users import User
 from assay.catalog import Catalog, SourceTable
@@ -65,6 +65,7 @@ async def _asked_rejected(
 def router_of(catalog: Catalog, reports: Reports) -> Router:
     router = Router(prefix=f"{PREFIX}/loads", tags=["Loads"])
     visible = Visible(catalog)
+    LoadReader = Annotated[User, Depends(load_right_of(visible, "reader"))]  # noqa: N806 - a type
 
     @router.get(
         "/{load_id}/rejected",
@@ -75,7 +76,7 @@ def router_of(catalog: Catalog, reports: Reports) -> Router:
     async def list_rejected(
         request: Request,
         asked: Annotated[tuple[str, Page], Depends(_asked_rejected)],
-        caller: Reader,
+        caller: LoadReader,
         database: Pool,
     ) -> Response:
         load_id, page = asked
@@ -95,7 +96,7 @@ def router_of(catalog: Catalog, reports: Reports) -> Router:
     async def read_rejected(
         request: Request,
         load_id: Annotated[str, Depends(asked_load)],
-        caller: Reader,
+        caller: LoadReader,
         database: Pool,
     ) -> Response:
         source = await source_of(request, database, load_id, caller)

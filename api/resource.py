@@ -1,8 +1,7 @@
 """What the endpoints of one entity share: how it is asked, for whom, and how it is written.
 
-Nothing here knows which entity it is. The dependencies of each endpoint come in this order: what
-the request says is read and judged, which takes a valid token and no connection; then the caller's
-rights; then the database.
+Nothing here knows which entity it is. The dependencies of each endpoint come in this order: the
+caller's rights; then what the request says is read and judged; then the database.
 """
 
 import json

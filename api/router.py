@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.accept import check_accept
 from api.database import database_of
+from api.security import Right
 
 Steps = dict[Any, tuple[str | None, list[tuple[str, Any]]]]
 """By what is called, in this order: its parameter for the request, and for what which call gave."""
@@ -30,6 +31,8 @@ class Route(APIRoute):
     """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        # A stable order: rights first, whatever the signature says.
+        self.dependant.dependencies.sort(key=lambda source: not _asks_for_a_right(source))
         gives = get_annotations(self.endpoint).get("return")
         is_response = isinstance(gives, type) and issubclass(gives, Response)
         if not is_response or self.body_field or not _is_plain(self.dependant):
@@ -93,6 +96,10 @@ def _operation_id(route: APIRoute) -> str:
     """The name of the function, as clients in most languages write names."""
     first, *others = route.name.split("_")
     return first + "".join(map(str.capitalize, others))
+
+
+def _asks_for_a_right(dependant: Dependant) -> bool:
+    return isinstance(dependant.call, Right) or any(map(_asks_for_a_right, dependant.dependencies))
 
 
 def _is_plain(dependant: Dependant) -> bool:

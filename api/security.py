@@ -17,7 +17,8 @@ from assay.catalog import Entity
 
 LOGIN = "/api/v1/auth/login"
 
-Authorize = Callable[[Request, Claims], Awaitable[User]]
+Allow = Callable[[Request, Claims], Awaitable[User]]
+"""Gives the user who may, or raises `Problem` 401, 403, 404."""
 
 _bearer = OAuth2PasswordBearer(tokenUrl=LOGIN, auto_error=False)
 BearerToken = Annotated[str | None, Depends(_bearer)]
@@ -45,7 +46,22 @@ _claims = _Bearer(tokenUrl=LOGIN, auto_error=False, scheme_name=_bearer.scheme_n
 
 Subject = Annotated[Claims, Depends(_claims)]
 """Whom a valid token names; costs no connection. What reads the request depends on it, so that
-strangers learn nothing, and comes before the role, so that a bad request costs no connection."""
+strangers learn nothing."""
+
+
+class Right:
+    """What endpoints ask for: a route asks it before whatever reads parameters or the body.
+
+    So nobody learns from a refusal of his request what is not for him, and no work is done for
+    somebody who may not have it done.
+    """
+
+    def __init__(self, allow: Allow) -> None:
+        self._allow = allow
+
+    async def __call__(self, request: Request, subject: Subject) -> User:
+        """Raises `Problem` 401, 403, 404."""
+        return await self._allow(request, subject)
 
 
 async def authenticated(database: Database, claims: Claims) -> User:
@@ -60,14 +76,15 @@ async def authenticated(database: Database, claims: Claims) -> User:
     return user
 
 
-def _at_least(role: Role) -> Authorize:
-    async def authorize(request: Request, subject: Subject) -> User:
-        return await _user_with(role, request, subject)
+def _at_least(role: Role) -> Right:
+    async def allow(request: Request, claims: Claims) -> User:
+        return await user_with(role, request, claims)
 
-    return authorize
+    return Right(allow)
 
 
-async def _user_with(role: Role, request: Request, claims: Claims) -> User:
+async def user_with(role: Role, request: Request, claims: Claims) -> User:
+    """The user, who has at least this role. Raises `Problem` 401, 403."""
     database = await database_of(request)
     user = await authenticated(database, claims)
     if ROLES.index(user.role) < ROLES.index(role):
@@ -82,30 +99,30 @@ Editor = Annotated[User, Depends(_at_least("editor"))]
 Admin = Annotated[User, Depends(_at_least("admin"))]
 
 
-def reader_of(entity: Entity) -> Authorize:
+def reader_of(entity: Entity) -> Right:
     """For signatures: a user who may read the dataset, or 401, 403, 404."""
     role: Role = "reader"
 
-    async def authorize(request: Request, subject: Subject) -> User:
-        user = await _user_with(role, request, subject)
+    async def allow(request: Request, claims: Claims) -> User:
+        user = await user_with(role, request, claims)
         check_readable(user, entity)
         if entity.has_personal_data and user.sees_personal_data_of(entity):
             await audit(await database_of(request), request, "sensitive_read", user.username)
         return user
 
-    return authorize
+    return Right(allow)
 
 
-def editor_of(entity: Entity) -> Authorize:
+def editor_of(entity: Entity) -> Right:
     """For signatures: an editor who may write the dataset, or 401, 403, 404."""
     role: Role = "editor"
 
-    async def authorize(request: Request, subject: Subject) -> User:
-        user = await _user_with(role, request, subject)
+    async def allow(request: Request, claims: Claims) -> User:
+        user = await user_with(role, request, claims)
         await check_writable(request, await database_of(request), user, entity)
         return user
 
-    return authorize
+    return Right(allow)
 
 
 def check_readable(caller: User, entity: Entity) -> None:

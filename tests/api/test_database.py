@@ -271,7 +271,7 @@ async def test_a12_a_pool_in_use_is_503_and_recovers(
         assert await value_of(database, "select 1") == 1
 
 
-async def test_a12_who_is_refused_anyway_needs_no_connection(
+async def test_a12_strangers_need_no_connection(
     app: FastAPI,
     nobody: httpx.AsyncClient,
     editor: httpx.AsyncClient,
@@ -292,9 +292,6 @@ async def test_a12_who_is_refused_anyway_needs_no_connection(
             assert (await stranger.get(GEMS)).status_code == 401
         assert (await nobody.get(GEMS)).status_code == 401
         assert (await nobody.options(GEMS)).status_code == 405
-        json = {"Content-Type": "application/json"}
-        assert (await editor.post(GEMS, content=b"{", headers=json)).status_code == 422
-        assert (await editor.get(GEMS, params={"nothing": 1})).status_code == 422
         assert (await nobody.get("/live")).status_code == 200
         for busy in (await editor.get(GEMS), await editor.post(GEMS, json={"label": "a"})):
             assert busy.status_code == 503

@@ -198,20 +198,14 @@ async def test_a_table_that_is_not_built_yet_is_503_and_says_so(
     assert response.json()["detail"] == "This has not been built yet: run `assay build`."
 
 
-async def test_a_request_that_is_wrong_costs_no_connection(
-    app: FastAPI,
-    editor: httpx.AsyncClient,
-    nobody: httpx.AsyncClient,
-    monkeypatch: pytest.MonkeyPatch,
+async def test_a_bad_token_costs_no_connection(
+    app: FastAPI, nobody: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither with a good token nor with a bad one."""
+    """Nor does a body that comes with it."""
     monkeypatch.setattr(Database, "fetch_row", None)
     assert app.state.database.fetch_row is None
     for method, url, body, status in CASES:
         if status in (413, 415) or url.endswith(("?x=1", "/x")) or body.get("content") == b"{":
-            assert (await editor.request(method, url, **body)).status_code == status
             headers = {**body.get("headers", {}), "Authorization": "Bearer x.y.z"}
             answer = await nobody.request(method, url, **{**body, "headers": headers})
             assert answer.status_code == 401
-    assert (await editor.post(GEMS, json={"shape": 1})).status_code == 422
-    assert (await editor.patch(f"{GEMS}/{uuid4()}", json={})).status_code == 422

@@ -151,6 +151,48 @@ async def test_b22_the_matrix(
     )
 
 
+BROKEN: dict[str, dict[str, Any]] = {
+    "no JSON": {"content": "{", "headers": {"Content-Type": "application/json"}},
+    "no form": {"content": "x", "headers": {"Content-Type": "multipart/form-data; boundary=b"}},
+    "another kind": {"content": "x", "headers": {"Content-Type": "text/plain"}},
+    "an unknown column": {"json": {"nothing": 1}},
+    "nothing": {},
+}
+
+
+@pytest.mark.parametrize("request_line", sorted(set(TABLE) - LINKS))
+async def test_b22_rights_come_before_what_is_asked(
+    app: FastAPI,
+    people: dict[str, str],
+    database: psycopg.Connection[Any],
+    request_line: str,
+) -> None:
+    """Whatever is wrong with a request, who may not make it learns that and nothing else.
+
+    That is: the status and the words are those of the right request. A path without a right has
+    nothing to hide; where a body is what proves a right, its faults come first.
+    """
+    method, _, path = request_line.partition(" ")
+    refused = {
+        person: status
+        for person, status in zip(PEOPLE, TABLE[request_line], strict=True)
+        if status in (401, 403) or (status == 404 and person == "scoped")
+    }
+    if "anonymous" not in refused or path.startswith("/api/v1/auth/re"):
+        return
+    url = path.replace("{path}", "gems").replace("{load_id}", "1").replace("{name}", "x")
+    right = re.sub(r"\{(key|user_id)\}", str(NOBODY), url)
+    wrong = re.sub(r"\{(key|user_id)\}", "no-key", url)
+    for person, status in refused.items():
+        async with client_of(app, people[person] or None, client=ELSEWHERE) as client:
+            for name, request in BROKEN.items():
+                for target in (right, f"{wrong}?limit=x&nothing=1&sort=nothing&dry_run=maybe"):
+                    answer = await client.request(method, target, **request)
+                    assert answer.status_code == status, (person, name, target, answer.text)
+                    assert answer.json()["errors"] == []
+    database.execute("delete from auth.failures")
+
+
 async def test_b22_links(served: Served, tokens: Tokens) -> None:
     """The same for routes of links, all of which are in the table."""
     routes = {
