@@ -117,6 +117,7 @@ def create_app(
     app.state.limits = Limits(settings)
     app.state.running_exports = Running()
     app.state.settings = settings
+    app.state.large_bodies = asyncio.Semaphore(1)
     app.state.password_turns = asyncio.Semaphore(THREADS)
     document = Document(app)
     for router in (

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator
 from decimal import Decimal, InvalidOperation
@@ -14,6 +15,10 @@ from api.errors import Fault, Problem, invalid, pointer_to
 
 MAX_BYTES = 1 << 20
 MAX_BYTES_OF_LIST = 16 << 20
+MAX_VALUES = 400_000
+"""Of a body, objects and arrays among them: each takes Python some 100 bytes, if it is short."""
+LARGE_TEXT = 1 << 20
+"""Characters from which bodies are parsed one after another."""
 _MAX_DEPTH = 64
 _SPACE = 1000
 """Bytes in which a list has to begin."""
@@ -70,8 +75,11 @@ async def read_body(request: Request, *media_types: str, lists: bool = False) ->
     if given not in media_types:
         raise Problem(415, f"Send {' or '.join(media_types)}.", headers={"Accept": media_types[0]})
     body = bytearray()
+    counter = ValueCounter()
     async for chunk in request.stream():
         body += chunk
+        if counter.feed(chunk) > MAX_VALUES:
+            raise Problem(413, f"The body has more than {MAX_VALUES:,} values.")
         is_list = lists and body[:_SPACE].lstrip()[:1] == b"["
         most = MAX_BYTES_OF_LIST if is_list else MAX_BYTES
         if len(body) > most:
@@ -80,6 +88,32 @@ async def read_body(request: Request, *media_types: str, lists: bool = False) ->
         return body.decode()
     except UnicodeDecodeError as error:
         raise invalid(Fault(f"The body is not UTF-8 at byte {error.start}.", "#")) from None
+
+
+class ValueCounter:
+    """Counts the values of JSON that comes in pieces, without making any of them."""
+
+    _ESCAPED = re.compile(rb"\\.", re.DOTALL)
+    _OTHERS = bytes(set(range(256)) - set(b'"{[,'))
+
+    def __init__(self) -> None:
+        self._is_in_string = False
+        self._rest = b""
+        self._count = 0
+
+    def feed(self, piece: bytes) -> int:
+        """How many there are so far: each but the first of its object or array follows a comma."""
+        piece = self._rest + piece
+        self._rest = b""
+        if b"\\" in piece:
+            backslashes = len(piece) - len(piece.rstrip(b"\\"))
+            if backslashes % 2:  # what it escapes comes with the next piece
+                piece, self._rest = piece[:-1], piece[-1:]
+            piece = self._ESCAPED.sub(b"", piece)
+        parts = piece.translate(None, self._OTHERS).split(b'"')
+        self._count += sum(map(len, parts[self._is_in_string :: 2]))
+        self._is_in_string ^= len(parts) % 2 == 0
+        return self._count
 
 
 def parse_object(text: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +11,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from api.body import as_json, parse_json, read_body
+from api.body import LARGE_TEXT, as_json, parse_json, read_body
 from api.errors import Fault, Problem, fault_of_rule, in_item, invalid, pointer_to
 from api.schemas import MAX_LINKS, Schemas
 from api.security import Subject
@@ -90,22 +91,24 @@ class Bodies:
     async def rows(self, request: Request, _subject: Subject) -> Documents:
         """A row, or many."""
         text = await read_body(request, "application/json", lists=True)
-        value = await _parsed(text)
-        if isinstance(value, list):
-            return await asyncio.to_thread(self._many, text, value, self._schemas.create)
-        return self._one(text, value, self._schemas.create)
+        async with turn_of(request, text):
+            value = await _parsed(text)
+            if isinstance(value, list):
+                return await asyncio.to_thread(self._many, text, value, self._schemas.create)
+            return self._one(text, value, self._schemas.create)
 
     async def changes_of_rows(self, request: Request, _subject: Subject) -> Documents:
         """Fields for whatever a filter finds, or for many rows, each with its key."""
         text = await read_body(request, *_PATCH, lists=True)
-        value = await _parsed(text)
-        if isinstance(value, list):
-            documents = await asyncio.to_thread(
-                self._many, text, value, self._schemas.patch_of_list
-            )
-            keys = [document[self._key.name] for document in value]
-            self._refuse_twice(keys, pointer_to(self._key.name))
-            return documents
+        async with turn_of(request, text):
+            value = await _parsed(text)
+            if isinstance(value, list):
+                documents = await asyncio.to_thread(
+                    self._many, text, value, self._schemas.patch_of_list
+                )
+                keys = [document[self._key.name] for document in value]
+                self._refuse_twice(keys, pointer_to(self._key.name))
+                return documents
         found = self._one(text, value, self._schemas.patch)
         assert isinstance(value, dict)  # noqa: S101 - it was judged
         # The rows' constraint says so too, but there may be no row.
@@ -117,7 +120,8 @@ class Bodies:
         if not _has_body(request):
             return None
         text = await read_body(request, "application/json", lists=True)
-        value = await _parsed(text)
+        async with turn_of(request, text):
+            value = await _parsed(text)
         if not isinstance(value, list):
             raise invalid(Fault("Send the keys in a JSON array.", "#"))
         _check_length(value)
@@ -227,6 +231,12 @@ class Bodies:
 def _has_body(request: Request) -> bool:
     length = request.headers.get("content-length", "0")
     return length != "0" or "transfer-encoding" in request.headers
+
+
+def turn_of(request: Request, text: str) -> AbstractAsyncContextManager[Any]:
+    """Of two large bodies one waits for the other, so that one of them is in memory as values."""
+    turns: asyncio.Semaphore = request.app.state.large_bodies
+    return turns if len(text) > LARGE_TEXT else nullcontext()
 
 
 async def _parsed(text: str) -> object:

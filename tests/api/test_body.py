@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from decimal import Decimal
+from itertools import cycle
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.body import parse_json
+from api.body import MAX_BYTES_OF_LIST, ValueCounter, parse_json
 from api.errors import Problem
 from tests.api.conftest import GEMS
 
@@ -23,6 +24,53 @@ VALUES = st.recursive(
     lambda children: st.lists(children) | st.dictionaries(st.text("abc\u00fc"), children),
     max_leaves=20,
 )
+
+
+def count_of(value: object) -> int:
+    """Values in a document but the outermost: what a counter of commas and brackets finds."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if not isinstance(value, list):
+        return 0
+    return 1 + max(len(value) - 1, 0) + sum(map(count_of, value))
+
+
+@given(VALUES, st.booleans(), st.lists(st.integers(1, 9), min_size=1))
+def test_values_are_counted_while_they_come(
+    value: object, is_ascii: bool, sizes: list[int]
+) -> None:
+    """In pieces of any size, wherever they are cut: in an escape, in a character."""
+    body = json.dumps(value, ensure_ascii=is_ascii).encode()
+    counter, start = ValueCounter(), 0
+    count = counter.feed(b"")
+    for size in cycle(sizes):
+        if start >= len(body):
+            break
+        count = counter.feed(body[start : start + size])
+        start += size
+    assert count == count_of(value)
+
+
+@pytest.mark.parametrize(
+    "piece", [b'{"":0},', b"[],", b"0,", b'{"label":"a","extra":[{}]},'], ids=range(4)
+)
+async def test_a_body_of_too_many_values_is_refused_while_it_comes(
+    editor: httpx.AsyncClient, piece: bytes
+) -> None:
+    """No value of it is made: 16 MiB of these would take Python more than a gigabyte."""
+    sent = 0
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal sent
+        yield b"["
+        while sent < MAX_BYTES_OF_LIST:
+            sent += len(piece) * 10_000
+            yield piece * 10_000
+
+    answer = await editor.post(GEMS, content=pieces(), headers=JSON)
+    assert answer.status_code == 413
+    assert answer.json()["detail"] == "The body has more than 400,000 values."
+    assert sent < MAX_BYTES_OF_LIST
 
 
 @pytest.mark.parametrize(
