@@ -184,7 +184,7 @@ def load_right_of(visible: Visible, role: Role) -> Right:
             await visible.load(await database_of(request), read_load_id(request), user)
         return user
 
-    return Right(allow)
+    return Right(role, allow)
 
 
 async def asked_load(request: Request, _subject: Subject) -> str:

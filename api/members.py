@@ -14,7 +14,7 @@ from api.errors import Fault, invalid, pointer_to
 from api.limits import take
 from api.passwords import MAX_PASSWORD
 from api.security import Subject
-from api.users import normal_username
+from api.users import check_username
 
 MAX_USERNAME = 256
 
@@ -40,8 +40,7 @@ _Body = TypeVar("_Body", bound=Body)
 
 
 def _plain_name(name: str) -> str:
-    if name != name.strip() or not name.isprintable() or not normal_username(name):
-        raise ValueError
+    check_username(name)
     return name
 
 

@@ -56,7 +56,8 @@ class Right:
     somebody who may not have it done.
     """
 
-    def __init__(self, allow: Allow) -> None:
+    def __init__(self, role: Role, allow: Allow) -> None:
+        self.role = role
         self._allow = allow
 
     async def __call__(self, request: Request, subject: Subject) -> User:
@@ -80,7 +81,7 @@ def _at_least(role: Role) -> Right:
     async def allow(request: Request, claims: Claims) -> User:
         return await user_with(role, request, claims)
 
-    return Right(allow)
+    return Right(role, allow)
 
 
 async def user_with(role: Role, request: Request, claims: Claims) -> User:
@@ -101,28 +102,40 @@ Admin = Annotated[User, Depends(_at_least("admin"))]
 
 def reader_of(entity: Entity) -> Right:
     """For signatures: a user who may read the dataset, or 401, 403, 404."""
-    role: Role = "reader"
 
     async def allow(request: Request, claims: Claims) -> User:
-        user = await user_with(role, request, claims)
+        user = await user_with("reader", request, claims)
         check_readable(user, entity)
         if entity.has_personal_data and user.sees_personal_data_of(entity):
             await audit(await database_of(request), request, "sensitive_read", user.username)
         return user
 
-    return Right(allow)
+    return Right("reader", allow)
 
 
 def editor_of(entity: Entity) -> Right:
     """For signatures: an editor who may write the dataset, or 401, 403, 404."""
-    role: Role = "editor"
 
     async def allow(request: Request, claims: Claims) -> User:
-        user = await user_with(role, request, claims)
+        user = await user_with("editor", request, claims)
         await check_writable(request, await database_of(request), user, entity)
         return user
 
-    return Right(allow)
+    return Right("editor", allow)
+
+
+def uploader_of(fed: Collection[Entity]) -> Right:
+    """For signatures: an editor who may write and see all that a file feeds, or 401, 403, 404."""
+
+    async def allow(request: Request, claims: Claims) -> User:
+        user = await user_with("editor", request, claims)
+        database = await database_of(request)
+        for entity in fed:
+            await check_writable(request, database, user, entity)
+            await check_shown(request, database, user, entity)
+        return user
+
+    return Right("editor", allow)
 
 
 def check_readable(caller: User, entity: Entity) -> None:

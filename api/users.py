@@ -2,6 +2,7 @@
 
 # ruff: noqa: S608, S105 - the texts are our own, and are no passwords
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -19,6 +20,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 SCOPES = ("read", "write", "pii")
 ALL = "*"
 """In the place of a path: each dataset that is not restricted."""
+_LOADED = re.compile(r"load\s+\d+\s+row\b")
 _WITHOUT_SCOPES = frozenset({f"{ALL}:write"})
 """What who has no scope has."""
 TABLE = "auth.users"
@@ -160,8 +162,25 @@ def normal_username(username: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", username).lower())
 
 
+def check_username(username: str) -> None:
+    """Raises `ValueError` with a sentence for what is no name of a person.
+
+    What loads write calls itself `load 1 row 2`; who was called so would pass for one.
+    """
+    name = normal_username(username)
+    if not name.strip() or username != username.strip() or not username.isprintable():
+        raise ValueError("A user has a name, without white space around it.")
+    if _LOADED.match(name):
+        raise ValueError("A name does not begin as that of a loaded row does (`load 1 row 2`).")
+
+
 def add_user_statement(username: str, password: str, role: str) -> tuple[str, tuple[str, ...]]:
-    """A new user as a statement for psycopg and its values; raises as `hash_password` does."""
+    """A new user as a statement for psycopg and its values.
+
+    Raises:
+        ValueError: As `check_username` and `hash_password`.
+    """
+    check_username(username)
     name = normal_username(username)
     return _ADD_USER, (name, hash_password(password, name), role)
 

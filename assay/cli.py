@@ -176,7 +176,7 @@ def up(
     if is_untouched:
         results += _load_samples(settings, url, catalog)
     if folder:
-        results += _load_new(url, catalog, folder)
+        results += _load_new(settings, url, catalog, folder)
     try:
         results += _extract(settings, url, catalog, [], full=False)
     except LoadError as error:  # another system's fault: what is here is built and served
@@ -508,27 +508,34 @@ def _is_untouched(url: str) -> bool:
         return not any(connection.execute(query).rowcount for query in (loads, edits))
 
 
+def _sampled(catalog: Catalog) -> list[SourceTable]:
+    return [table for table in catalog.source_tables.values() if table.sample]
+
+
 def _load_samples(settings: Settings, url: str, catalog: Catalog) -> list[LoadResult]:
-    sampled = [s for s in catalog.source_tables.values() if s.sample]
     results = []
-    for source_table in sampled:
+    for source_table in _sampled(catalog):
         file = settings.project / (source_table.sample or "")
         loaded = _load_one(url, source_table, file, file.name, force=False, is_sample=True)
         results.append(loaded)
     return results
 
 
-def _load_new(url: str, catalog: Catalog, folder: Path) -> list[LoadResult]:
-    """Load the files of a folder whose bytes were never loaded; what is refused is said."""
+def _load_new(settings: Settings, url: str, catalog: Catalog, folder: Path) -> list[LoadResult]:
+    """Load the files of a folder whose bytes were never loaded; what is refused is said.
+
+    Samples that lie there are for databases to which nobody wrote.
+    """
     if not folder.is_dir():
         raise ValueError(f"{folder} is no folder.")
     with psycopg.connect(url) as connection:
         known = {digest for (digest,) in connection.execute(KNOWN)}
     results = []
+    samples = {(settings.project / s.sample).resolve() for s in _sampled(catalog) if s.sample}
     for file in sorted(folder.rglob("*")):
         is_hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
         is_table = file.suffix.lower().removeprefix(".") in ENDINGS and not lock_of(file.name)
-        if is_hidden or not is_table or not file.is_file():
+        if is_hidden or not is_table or not file.is_file() or file.resolve() in samples:
             continue
         try:
             with TemporaryDirectory(prefix="assay-load-") as made:
@@ -539,6 +546,8 @@ def _load_new(url: str, catalog: Catalog, folder: Path) -> list[LoadResult]:
                 results.append(_load_one(url, source_table, path, file.name, force=False))
         except LoadError as error:  # what is here is built and served
             _say(str(error))
+        except OSError as error:
+            _say(f"{file}: the file cannot be read ({error.strerror}).")
     return results
 
 
@@ -757,8 +766,6 @@ def _expect_user(cursor: psycopg.Cursor[Any], username: str) -> None:
 def _create_user(url: str, username: str, password: str, role: Role) -> None:
     from api.users import add_user_statement  # noqa: PLC0415  hashing is only needed here
 
-    if not username.strip():
-        raise ValueError("A user has a name.")
     with psycopg.connect(url) as connection:
         try:
             connection.execute(*add_user_statement(username, password, role))

@@ -192,7 +192,8 @@ def _load(conninfo: str, request: _Request) -> LoadResult:
                 ) from None
             except psycopg.DataError as error:
                 raise LoadError(
-                    f"the database does not take the text ({error.diag.message_primary})",
+                    "the database does not take the text",
+                    value=error.diag.message_primary,
                     remedy="save the file as UTF-8 CSV",
                 ) from None
 

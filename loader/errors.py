@@ -1,5 +1,26 @@
 """The errors of the loader: what cannot be loaded, and what its owner can do."""
 
+from collections.abc import Sequence
+
+MAX_NAMES = 20
+"""That a sentence or a note lists of what a file has; a file may have 40,000 headers."""
+MAX_NAME = 80
+"""Characters of each."""
+
+
+def first_of(names: Sequence[str]) -> list[str]:
+    """The first names of a file, cut, and how many more there are."""
+    cut = [name if len(name) <= MAX_NAME else f"{name[:MAX_NAME]}..." for name in names]
+    more = len(names) - MAX_NAMES
+    return [*cut[:MAX_NAMES], *([f"and {more:,} more"] if more > 0 else [])]
+
+
+def listed(names: Sequence[str]) -> str:
+    """The same as part of a sentence."""
+    shown = first_of(names)
+    quoted = [repr(name) for name in shown[:MAX_NAMES]]
+    return ", ".join([*quoted, *shown[MAX_NAMES:]]) or "nothing"
+
 
 class LoadError(Exception):
     """A file or an API was refused; nothing of it is visible in the database.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from assay.catalog import SourceColumn, SourceTable
-from loader.errors import LoadError
+from loader.errors import LoadError, listed
 
 
 class ReadAgain(Exception):  # noqa: N818  # a turn of the road, not an error
@@ -92,8 +92,11 @@ class Layout:
         return len(self.known)
 
     @cached_property
-    def doubt(self) -> str | None:
-        """Why the file may be another table's, although it has all mandatory headers."""
+    def doubt(self) -> tuple[str, str] | None:
+        """Why the file may be another table's, although it has all mandatory headers.
+
+        Then examples, which are for who sent it.
+        """
         ours = {normalise(header) for header in ADDED}
         named = [i for i, header in enumerate(self.headers) if header]
         named = [i for i in named if normalise(self.headers[i]) not in ours]
@@ -104,10 +107,11 @@ class Layout:
         keys = [header for name, header in strange.items() if name.endswith("id")]
         if not keys and len(strange) * MAX_STRANGE <= len(named):
             return None
-        shown = ", ".join(map(repr, (keys or [*strange.values()])[:3]))
+        shown = listed((keys or [*strange.values()])[:3])
+        strangers = f"{len(strange)} of {len(named)} headers"
         return (
-            f"{len(strange)} of {len(named)} headers belong to nothing that "
-            f"{self.source_table.name} knows, such as {shown}"
+            f"{strangers} belong to nothing that {self.source_table.name} knows",
+            f"such as {shown}",
         )
 
     def header(self, index: int) -> str:
@@ -166,14 +170,14 @@ class Layout:
             "sheet": self.sheet,
             "header_row": self.row if self.row > 1 else None,
             "renamed_headers": renamed,
-            "other_table": self.doubt,
+            "other_table": self.doubt and self.doubt[0],
         }
         return {name: note for name, note in notes.items() if note}
 
     def _missing(self) -> LoadError:
         wanted = ", ".join(repr(column.header) for column in self.missing)
-        found = ", ".join(repr(header) for header in self.headers if header)
-        message = f"mandatory header {wanted} is missing, found {found or 'none'}"
+        # Where a file has no header row, these are the values of its first row.
+        value = f"found {listed([header for header in self.headers if header])}"
         unknown = {
             normalise(header): header
             for header, column in zip(self.headers, self.columns, strict=True)
@@ -182,11 +186,12 @@ class Layout:
         for column in self.missing:
             near = difflib.get_close_matches(normalise(column.header), unknown, n=1, cutoff=0.7)
             if near:
-                message += f" ({unknown[near[0]]!r} may be meant for {column.header!r})"
+                value += f"; {listed([unknown[near[0]]])} may be meant for {column.header!r}"
         remedy = "add the column or correct its header"
         if len(self.headers) == 1 and self.delimiter is not None:
             remedy += " (only one column was found: declare another `delimiter`)"
-        return LoadError(message, remedy=remedy, row=self.row)
+        message = f"mandatory header {wanted} is missing"
+        return LoadError(message, value=value, remedy=remedy, row=self.row)
 
 
 def best_layout(source_table: SourceTable, rows: Iterable[tuple[int, Sequence[str]]]) -> Layout:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from assay.catalog import SourceTable
 from assay.grammar import read
-from loader.errors import LoadError
+from loader.errors import LoadError, listed
 from loader.headers import MAX_HEADER_ROW, Layout, ReadAgain, match_headers, normalise
 from loader.notation import Evidence, Notation, notation_of
 from loader.readers import Document
@@ -252,8 +252,8 @@ def _layout(document: Document, sheet: str | None, encoding: str | None) -> Layo
                 found.append(replace(match_headers(unknown, cells, row), sheet=name))
     if len(found) == 1:
         return found[0]
-    sheets = ", ".join(map(repr, document.names)) or "none"
     raise LoadError(
-        f"{'several sheets have' if found else 'no such sheet has'} text, the sheets are {sheets}",
+        f"{'several sheets have' if found else 'no such sheet has'} text",
+        value=f"the sheets are {listed(document.names)}",
         remedy="pass `--sheet NAME` to choose one with data",
     )

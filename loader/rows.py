@@ -8,6 +8,7 @@ from json import dumps
 from typing import Any
 
 from loader.csv_files import Fragment, Record
+from loader.errors import first_of
 from loader.headers import Layout, ReadAgain
 
 
@@ -30,7 +31,7 @@ class Copied:
             "malformed_rows": self.malformed_rows,
             "short_rows": self.short_rows,
             "long_rows": self.long_rows,
-            "unknown_columns": self.unknown_columns,
+            "unknown_columns": first_of(self.unknown_columns),
         }
 
 

@@ -79,7 +79,7 @@ def fitting_source(
     if sure:
         message = f"the headers fit several source tables: {_names(sure)}"
     elif found.fitting:
-        doubts = "; ".join(layout.doubt or "" for layout in found.fitting)
+        doubts = "; ".join(", ".join(layout.doubt or ()) for layout in found.fitting)
         message = (
             f"this may be the file of another table, though all mandatory headers of "
             f"{_names(found.fitting)} occur: {doubts}"

@@ -15,7 +15,7 @@ import python_calamine
 from assay.catalog import SourceTable
 from loader.archives import MAX_UNPACKED, check_zip, damage_told, too_large
 from loader.cells import Correction, Corrections, Filled, Shared
-from loader.errors import LoadError
+from loader.errors import LoadError, listed
 from loader.headers import MAX_HEADER_ROW, Layout, best_layout, normalise
 from loader.number_formats import Styles
 from loader.packages import Package
@@ -97,10 +97,15 @@ class Workbook:
             layouts = [layout for layout in layouts if layout.fits]
         if len(layouts) == 1:
             return layouts[0]
-        sheets = ", ".join(repr(name) + " (hidden)" * (name in self._hidden) for name in self.names)
+        shown = [name for name in self.names if name not in self._hidden]
+        hidden = [name for name in self.names if name in self._hidden]
+        sheets = f"the sheets are {listed(shown)}"
+        if hidden:
+            sheets += f", hidden {listed(hidden)}"
         raise LoadError(
             f"{'several sheets have' if layouts else 'no sheet has'} a header row with all "
-            f"mandatory headers of {source_table.name}, the sheets are {sheets or 'none'}",
+            f"mandatory headers of {source_table.name}",
+            value=sheets,
             remedy="name the sheet with the data "
             + (repr(source_table.sheet) if source_table.sheet else "in the source table's YAML"),
         )
@@ -200,7 +205,8 @@ class Workbook:
         self._package.parse(part, survey)
         if survey.height * survey.width > MAX_CELLS:
             raise LoadError(
-                f"the sheet {name!r} has cells far below or far right of its data",
+                "a sheet has cells far below or far right of its data",
+                value=f"the sheet {listed([name])}",
                 remedy="remove the rows and columns outside the data, or save the sheet as CSV",
             )
         # Each cell gets a copy of its text.

@@ -14,7 +14,8 @@ from loader.tables import table_of
 _LAST = """
 create temporary table last on commit drop as
 with said as (
-    select {identity} as identity, _record, _malformed, load_id, _row_number, loads.clock
+    select
+        {identity} as identity, _parent, _record, _malformed, load_id, _row_number, loads.clock
     from {table} as record
     inner join raw.loads on loads.load_id = record._load_id
     where loads.source_table = %s and loads.state = 'loaded' and loads.is_sample = %s
@@ -26,7 +27,8 @@ last as (
 )
 select
     identity,
-    _record as said_record,
+    _parent as said_parent,
+    _record::text as said_record,
     _malformed as said_malformed,
     exists (
         select from journal.verdicts
@@ -34,17 +36,28 @@ select
     ) as is_rejected
 from last
 """
+# Keys that two parents have in one walk are told apart by them. Others are of one record, which may
+# move from parent to parent, and back.
+_IS_OF_PARENT = """
+select exists (
+    select from {table} as record
+    where ({key}) is not null
+    group by _load_id, {key}
+    having count(distinct _parent) > 1
+)
+"""
 _IDENTITY = """
 (
     case
-        when ({key}) is not null then jsonb_build_array(record._parent, {key})
+        when ({key}) is not null then jsonb_build_array({parent}, {key})
         else jsonb_build_array(record._parent, record._record, record._malformed)
     end
 )
 """
 _IS_KNOWN = """
 {identity} = last.identity
-and record._record is not distinct from last.said_record
+and record._parent is not distinct from last.said_parent
+and record._record::text is not distinct from last.said_record
 and record._malformed is not distinct from last.said_malformed
 """
 _NEWS = """
@@ -148,10 +161,13 @@ async def _keep_news(connection: Connection, walk: Walk, *, is_sample: bool) -> 
 
     Where none is news all are kept, for the caller to forget.
     """
-    key = [field_of(field) for field in walk.listing.key]
+    key = sql.SQL(", ").join(field_of(field) for field in walk.listing.key)
+    table = table_of(walk.source_table)
+    (is_of_parent,) = await one(connection, sql.SQL(_IS_OF_PARENT).format(table=table, key=key))
+    parent = sql.SQL("record._parent" if is_of_parent else "null")
     parts: dict[str, sql.Composable] = {
-        "table": table_of(walk.source_table),
-        "identity": sql.SQL(_IDENTITY).format(key=sql.SQL(", ").join(key)),
+        "table": table,
+        "identity": sql.SQL(_IDENTITY).format(key=key, parent=parent),
     }
     parts["is_known"] = sql.SQL(_IS_KNOWN).format(**parts)
     given = [walk.source_table.name, is_sample, walk.load_id]

@@ -21,6 +21,7 @@ from starlette.routing import BaseRoute
 from api.app import create_app
 from api.errors import TITLES, Problem
 from api.filters import operators_of
+from api.security import Right
 from assay.catalog import Catalog, Link
 from assay.settings import Settings
 from tests.api.conftest import CATALOG, MANIFEST, SECRET, column
@@ -115,7 +116,9 @@ def roles(routes: Iterable[BaseRoute]) -> dict[tuple[str, str], str]:
 
 def _roles(dependant: Dependant) -> Iterator[str]:
     for child in dependant.dependencies:
-        # The function that judges the caller closes over the role.
+        if isinstance(child.call, Right):
+            yield child.call.role
+        # Who makes users may be nobody; the function that judges him closes over the role.
         if inspect.isfunction(child.call) and child.call.__closure__:
             role = inspect.getclosurevars(child.call).nonlocals.get("role")
             if role is not None:

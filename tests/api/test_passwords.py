@@ -323,18 +323,18 @@ async def test_b46_a_line_of_the_log_is_one_line(
     guessed: psycopg.Connection[Any],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """CR and LF in a path are escaped."""
+    """CR and LF in a path and a query are escaped."""
     assert guessed
     caplog.set_level(logging.INFO, "assay.audit")
     async with client_of(app, tokens.issue(users["reader"])) as client:
         url = "/api/v1/stones/1"
-        assert (await client.delete(f"{url}?x=%0A")).status_code == 422
-        assert (await client.delete(url)).status_code == 403
-        assert (await client.delete("/api/v1/gems/%0d%0aevil")).status_code == 422
+        for path in (f"{url}?x=%0A", url, "/api/v1/gems/%0d%0aevil"):
+            assert (await client.delete(path)).status_code == 403
     lines = [r.getMessage() for r in caplog.records if r.name == "assay.audit"]
-    assert len(lines) == 1
-    assert not any(c in lines[0] for c in "\r\n")
-    assert '"authz_fail"' in lines[0]
+    assert len(lines) == 3
+    for line in lines:
+        assert not any(c in line for c in "\r\n")
+        assert '"authz_fail"' in line
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,11 @@
 import asyncio
 from pathlib import Path
 
+import asyncpg
 import pytest
 
+from api.proposal import warnings_of
+from api.query import plan_of
 from api.samples import write_samples
 from tests.conftest import ROOT
 from tests.dbt.test_merge import STATE, counts, delete, edit, rebuild_changes_nothing, row
@@ -134,6 +137,7 @@ def test_what_the_api_began_with_goes_too(everything: Warehouse, tmp_path: Path)
     asyncio.run(write_samples(warehouse.url, ROOT, warehouse.catalog))
     groups = keys(warehouse, "groups", "name")
     assert groups
+    assert keys(warehouse, "sites_in_groups", "site_id") == {"1", "2", "4", "5"}
     real = tmp_path / "real.csv"
     header = (DATA / "energy" / "sites.csv").read_text().splitlines()[0]
     real.write_text(f"{header}\n900,Alone,france,2022-02-03,3,1,0.5,\n")
@@ -141,3 +145,60 @@ def test_what_the_api_began_with_goes_too(everything: Warehouse, tmp_path: Path)
     warehouse.build("--select", "+marts.energy")
     assert keys(warehouse, "sites", "id") == {"900"}
     assert keys(warehouse, "groups", "name") == set()
+
+
+def test_a_row_to_which_somebody_refers_stays_and_becomes_ones_own(
+    everything: Warehouse, tmp_path: Path
+) -> None:
+    """As soon as the source says it itself: until then it is a sample, and its link is nobody's."""
+    warehouse = everything
+    warehouse.load_file(DATA / "energy" / "sites.csv", "energy.sites", is_sample=True)
+    warehouse.build("--select", "+marts.energy")
+    groups = warehouse.catalog.entities["groups"]
+    plan = plan_of(groups, links=groups.links, said=True)
+    document = '[{"name": "mine", "type": "group1", "site_ids": [1]}]'
+
+    async def write() -> None:
+        connection = await asyncpg.connect(warehouse.url)
+        await connection.fetch(plan.insert, document, "ann", "groups", warnings_of(groups))
+        await connection.close()
+
+    asyncio.run(write())
+    header, first, *_ = (DATA / "energy" / "sites.csv").read_text().splitlines()
+    real = tmp_path / "real.csv"
+    real.write_text(f"{header}\n900,Alone,france,2022-02-03,3,1,0.5,\n")
+    warehouse.load_file(real, "energy.sites")
+    warehouse.build("--select", "+marts.energy")
+    assert keys(warehouse, "sites", "id") == {"1", "900"}
+    (kept,) = warehouse.query("select updated_by from curated.sites where id = 1")
+    again = tmp_path / "again.csv"
+    again.write_text(f"{header}\n{first}\n")
+    load_id = warehouse.load_file(again, "energy.sites")
+    warehouse.build("--select", "+marts.energy")
+    (own,) = warehouse.query("select updated_by from curated.sites where id = 1")
+    assert kept["updated_by"].startswith("load 1 row")
+    assert own["updated_by"] == f"load {load_id} row 2"
+
+
+def test_a_load_that_comes_while_a_build_runs_waits_for_the_next(warehouse: Warehouse) -> None:
+    """It is not judged beside samples that go: else its rows would be theirs, and go with them."""
+    sample = warehouse.load(row("a", 0), row("b", 1), is_sample=True)
+    warehouse.build()
+    own = warehouse.load(row("a", 0), name="own.csv")
+    # It comes with the first table or view that the build makes, when samples were taken back.
+    warehouse.connection.execute(f"""
+        update raw.loads set state = 'unloaded' where load_id = {own};
+        create function public.come() returns event_trigger language plpgsql as $$ begin
+            update raw.loads set state = 'loaded' where load_id = {own};
+        end $$;
+        create event trigger come on ddl_command_end execute function public.come();
+    """)
+    warehouse.build()
+    warehouse.connection.execute("drop event trigger come")
+    assert state(warehouse, own) == "loaded"
+    assert warehouse.query("select from journal.accounts where load_id = %s", own) == []
+    assert state(warehouse, sample) == "loaded"
+    warehouse.build()
+    assert counts(warehouse, own) == {"new": 1}
+    assert set(features(warehouse)) == {"a"}
+    assert rebuild_changes_nothing(warehouse)

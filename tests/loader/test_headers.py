@@ -75,7 +75,7 @@ def test_a43_missing_headers_are_named_with_a_hint() -> None:
     with pytest.raises(LoadError) as refusal:
         match_headers(THINGS, ["Thing Nmae", "Weight (g)", "Colors"], 1).check()
     assert str(refusal.value) == (
-        "row 1: mandatory header 'Thing Name', 'Colour' is missing, found 'Thing Nmae', "
-        "'Weight (g)', 'Colors' ('Thing Nmae' may be meant for 'Thing Name') "
-        "('Colors' may be meant for 'Colour'); add the column or correct its header."
+        "row 1: mandatory header 'Thing Name', 'Colour' is missing (found 'Thing Nmae', "
+        "'Weight (g)', 'Colors'; 'Thing Nmae' may be meant for 'Thing Name'; "
+        "'Colors' may be meant for 'Colour'); add the column or correct its header."
     )

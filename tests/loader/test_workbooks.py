@@ -154,7 +154,7 @@ def test_a54_the_only_sheet_that_fits(
         ({"A": [["x"]], "B": [["y"]]}, "no sheet has a header row with all mandatory headers of"),
         ({"A": [HEADER], "B": [HEADER]}, "several sheets have a header row .* are 'A', 'B'"),
         ({"A": [["Thing Name"]]}, "row 1: mandatory header 'Colour' is missing"),
-        ({"A": []}, "mandatory header 'Thing Name', 'Colour' is missing, found none"),
+        ({"A": []}, "mandatory header 'Thing Name', 'Colour' is missing \\(found nothing\\)"),
         ({"A": [["x"]] * 50 + [HEADER]}, "is missing"),
         ({"A": [[*HEADER, "colour"]]}, "of column 2 occurs again as 'colour' in column 4"),
     ],

@@ -179,7 +179,9 @@
     {%- do execute_sql(sql) -%}
 {%- endmacro %}
 
-{#- Loads that the entity has not taken yet, in clock order. -#}
+{#- Loads that the entity has not taken yet, in clock order. One that came after this run took
+    samples back waits for the next run, which takes those of its source back first: else its rows
+    would be judged against theirs, and be gone with them. -#}
 {% macro pending_loads(contract) -%}
     {%- set loads = [] -%}
     {%- set rows = query("
@@ -191,6 +193,14 @@
                 select from journal.accounts
                 where accounts.entity = '" ~ contract.name ~ "' and accounts.load_id = loads.load_id
             )
+            and (is_sample or not exists (
+                select from raw.loads as sample
+                where
+                    sample.is_sample
+                    and sample.state = 'loaded'
+                    and split_part(sample.source_table, '.', 1)
+                    = split_part(loads.source_table, '.', 1)
+            ))
         order by clock
     ") -%}
     {%- for row in rows -%}
