@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager, nullcontext
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
@@ -19,6 +20,7 @@ MAX_VALUES = 400_000
 """Of a body, objects and arrays among them: each takes Python some 100 bytes, if it is short."""
 LARGE_TEXT = 1 << 20
 """Characters from which bodies are parsed one after another."""
+_LONG = 1 << 16
 _MAX_DEPTH = 64
 _SPACE = 1000
 """Bytes in which a list has to begin."""
@@ -88,6 +90,17 @@ async def read_body(request: Request, *media_types: str, lists: bool = False) ->
         return body.decode()
     except UnicodeDecodeError as error:
         raise invalid(Fault(f"The body is not UTF-8 at byte {error.start}.", "#")) from None
+
+
+def turn_of(request: Request, text: str) -> AbstractAsyncContextManager[Any]:
+    """Of two large bodies one waits for the other, so that one of them is in memory as values."""
+    turns: asyncio.Semaphore = request.app.state.large_bodies
+    return turns if len(text) > LARGE_TEXT else nullcontext()
+
+
+async def parsed(text: str) -> object:
+    """As `parse_json`; much of it in a thread, so that others are served meanwhile."""
+    return await asyncio.to_thread(parse_json, text) if len(text) > _LONG else parse_json(text)
 
 
 class ValueCounter:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +10,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from api.body import LARGE_TEXT, as_json, parse_json, read_body
+from api.body import as_json, parse_json, parsed, read_body, turn_of
 from api.errors import Fault, Problem, fault_of_rule, in_item, invalid, pointer_to
 from api.schemas import MAX_LINKS, Schemas
 from api.security import Subject
@@ -22,7 +21,6 @@ from assay.grammar import composed, form_of, read
 
 MAX_ITEMS = 10_000
 MAX_FAULTS = 100
-_LONG = 1 << 16
 _PATCH = ("application/json", "application/merge-patch+json")
 _LEFT_OUT = {
     "timestamptz": "digits below the microsecond were cut.",
@@ -92,7 +90,7 @@ class Bodies:
         """A row, or many."""
         text = await read_body(request, "application/json", lists=True)
         async with turn_of(request, text):
-            value = await _parsed(text)
+            value = await parsed(text)
             if isinstance(value, list):
                 return await asyncio.to_thread(self._many, text, value, self._schemas.create)
             return self._one(text, value, self._schemas.create)
@@ -101,7 +99,7 @@ class Bodies:
         """Fields for whatever a filter finds, or for many rows, each with its key."""
         text = await read_body(request, *_PATCH, lists=True)
         async with turn_of(request, text):
-            value = await _parsed(text)
+            value = await parsed(text)
             if isinstance(value, list):
                 documents = await asyncio.to_thread(
                     self._many, text, value, self._schemas.patch_of_list
@@ -121,7 +119,7 @@ class Bodies:
             return None
         text = await read_body(request, "application/json", lists=True)
         async with turn_of(request, text):
-            value = await _parsed(text)
+            value = await parsed(text)
         if not isinstance(value, list):
             raise invalid(Fault("Send the keys in a JSON array.", "#"))
         _check_length(value)
@@ -231,17 +229,6 @@ class Bodies:
 def _has_body(request: Request) -> bool:
     length = request.headers.get("content-length", "0")
     return length != "0" or "transfer-encoding" in request.headers
-
-
-def turn_of(request: Request, text: str) -> AbstractAsyncContextManager[Any]:
-    """Of two large bodies one waits for the other, so that one of them is in memory as values."""
-    turns: asyncio.Semaphore = request.app.state.large_bodies
-    return turns if len(text) > LARGE_TEXT else nullcontext()
-
-
-async def _parsed(text: str) -> object:
-    """Much of it in a thread, so that others are served meanwhile."""
-    return await asyncio.to_thread(parse_json, text) if len(text) > _LONG else parse_json(text)
 
 
 def _check_length(values: list[Any]) -> None:

@@ -14,7 +14,7 @@ from api.errors import Problem, documented
 from api.fields import MaybeText, MaybeWhole, NextCursor
 from api.resource import PREFIX, READING, answer, found
 from api.router import Router
-from api.security import Reader, Right, Subject, check_writable, user_with
+from api.security import Reader, Right, Subject, check_shown, check_writable, user_with
 from api.tokens import Claims
 from api.users import Role, User
 from api.value_types import adapter_of
@@ -255,6 +255,7 @@ def router_of(catalog: Catalog, reports: Reports) -> Router:
         load, fed = await visible.load(database, load_id, caller)
         for entity in fed:
             await check_writable(request, database, caller, entity)
+            await check_shown(request, database, caller, entity)
         _check_taken_back(load, load_id)
         job = builder.submit(
             "unload", request.state.request_id, load_id=load["load_id"], user=caller.username

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from inspect import get_annotations, iscoroutinefunction
+from time import monotonic
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -14,6 +15,8 @@ from api.accept import check_accept
 from api.database import database_of
 from api.security import Right
 
+RIGHTS_SECONDS = 1.0
+"""For how long rights that were asked still hold: a body may take minutes to come."""
 Steps = dict[Any, tuple[str | None, list[tuple[str, Any]]]]
 """By what is called, in this order: its parameter for the request, and for what which call gave."""
 
@@ -39,14 +42,16 @@ class Route(APIRoute):
             return super().get_route_handler()
         steps: Steps = {}
         _add_steps(self.dependant, steps)
+        rights = [call for call in steps if isinstance(call, Right)]
 
         async def handle(request: Request) -> Response:
             given: dict[Any, Any] = {}
-            for call, (name, needed) in steps.items():
-                values = {parameter: given[source] for parameter, source in needed}
-                if name:
-                    values[name] = request
-                given[call] = await call(**values)
+            begun = monotonic()
+            for call in steps:
+                if call is self.endpoint and monotonic() - begun > RIGHTS_SECONDS:
+                    for right in rights:
+                        given[right] = await _called(right, steps, given, request)
+                given[call] = await _called(call, steps, given, request)
             response: Response = given[self.endpoint]
             return response
 
@@ -108,6 +113,14 @@ def _is_plain(dependant: Dependant) -> bool:
     kinds = (dependant.call, type(dependant.call).__call__)
     is_async = any(map(iscoroutinefunction, kinds))
     return dependant == followed and is_async and all(map(_is_plain, dependant.dependencies))
+
+
+async def _called(call: Any, steps: Steps, given: dict[Any, Any], request: Request) -> Any:  # noqa: ANN401
+    name, needed = steps[call]
+    values = {parameter: given[source] for parameter, source in needed}
+    if name:
+        values[name] = request
+    return await call(**values)
 
 
 def _add_steps(dependant: Dependant, steps: Steps) -> None:

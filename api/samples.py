@@ -8,12 +8,7 @@ from api.proposal import warnings_of
 from api.query import plan_of
 from assay.catalog import Catalog, Entity
 from assay.changes import SAMPLE_WRITER
-
-_OWN = """
-select distinct split_part(source_table, '.', 1) from raw.loads
-where state = 'loaded' and not is_sample
-"""
-"""Sources that have brought something of their own, with which their samples went."""
+from loader.loads import OWN_SOURCES
 
 
 async def write_samples(url: str, project: Path, catalog: Catalog) -> None:
@@ -23,7 +18,7 @@ async def write_samples(url: str, project: Path, catalog: Catalog) -> None:
     """
     connection = await asyncpg.connect(url)
     try:
-        own = {source for (source,) in await connection.fetch(_OWN)}
+        own = {source for (source,) in await connection.fetch(OWN_SOURCES)}
         for entity in catalog.entities.values():
             if entity.sample and not own & _sources_connected_with(entity, catalog):
                 documents = (project / entity.sample).read_text()

@@ -100,6 +100,8 @@ def router_of(entity: Entity, catalog: Catalog, reports: Reports, max_megabytes:
     fed = {fed.name: fed for source in entity.source_tables for fed in catalog.fed_by(source)}
     router = Router(prefix=f"{PREFIX}/{entity.path}", tags=[entity.title])
 
+    right = uploader_of(fed.values())
+
     async def read(
         request: Request,
         _subject: Subject,
@@ -132,11 +134,13 @@ def router_of(entity: Entity, catalog: Catalog, reports: Reports, max_megabytes:
     async def upload(
         request: Request,
         asked: Annotated[Asked, Depends(read)],
-        caller: Annotated[User, Depends(uploader_of(fed.values()))],
+        subject: Subject,
+        _caller: Annotated[User, Depends(right)],
         database: Pool,
         builder: Builds,
     ) -> Response:
         async with receive_file(request, asked.boundary, max_megabytes) as file:
+            caller = await right(request, subject)  # the file may have taken minutes to come
             job = builder.submit(
                 "rehearse" if asked.is_rehearsal else "upload",
                 request.state.request_id,

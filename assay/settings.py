@@ -51,6 +51,10 @@ _Count = Annotated[int, Field(ge=1)]
 UNSAFE_SETTINGS = 78
 """Exit code: EX_CONFIG of sysexits.h."""
 _MIN_SECRET = 32
+_MIN_DISTINCT = 10
+"""Characters. Of 32 random hexadecimal digits, the shortest secret, 1 in 10,000 has fewer; of 64
+none that anybody will see."""
+_WORDS = ("your", "secret", "change", "example", "password", "default", "insecure", "123456")
 _KNOWN_SECRETS = ("changethis", "changeme", "your-secret-key", "secret", "password", "admin")
 
 
@@ -86,6 +90,9 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     """Any PostgreSQL 18; without it, the embedded one of the project. A bare `dbt` under it wants
     `PGHOST`, `PGUSER` ... too."""
+    database_in_the_clear: bool = False
+    """Whether connections to another machine may go without TLS, in a network that nobody else is
+    in; in production it has to be said."""
     host: str = "127.0.0.1"
     """Address that the API listens on."""
     port: int = Field(default=8000, ge=1, le=65535)
@@ -210,18 +217,8 @@ def check_production(settings: Settings) -> None:
 
 def _faults(settings: Settings) -> Iterator[str]:
     secret = settings.assay_secret.get_secret_value() if settings.assay_secret else ""
-    if not secret:
-        yield "ASSAY_SECRET is not set: make one with `openssl rand -hex 32`."
-    else:
-        if len(secret.encode()) < _MIN_SECRET:
-            yield f"ASSAY_SECRET has less than {_MIN_SECRET} bytes."
-        if _is_known(secret):
-            yield "ASSAY_SECRET is one that everybody knows."
-    password = _password_of(settings)
-    if password and password == secret:
-        yield "ASSAY_SECRET is also the password of the database."
-    if password and _is_known(password):
-        yield "The password of the database is one that everybody knows."
+    yield from _faults_of_secret(secret)
+    yield from _faults_of_database(settings, secret)
     admin = settings.admin_password.get_secret_value() if settings.admin_password else ""
     if admin and _is_known(admin):
         yield "ADMIN_PASSWORD is one that everybody knows."
@@ -231,6 +228,34 @@ def _faults(settings: Settings) -> Iterator[str]:
     yield from _in_the_open(settings)
     if settings.debug.lower() not in ("", "0", "false", "no", "off"):
         yield "DEBUG is on."
+
+
+def _faults_of_secret(secret: str) -> Iterator[str]:
+    if not secret:
+        yield "ASSAY_SECRET is not set: make one with `openssl rand -hex 32`."
+    else:
+        if len(secret.encode()) < _MIN_SECRET:
+            yield f"ASSAY_SECRET has less than {_MIN_SECRET} bytes."
+        if _is_known(secret):
+            yield "ASSAY_SECRET is one that everybody knows."
+        elif len(set(secret)) < _MIN_DISTINCT or any(word in secret.lower() for word in _WORDS):
+            yield "ASSAY_SECRET is not random: make one with `openssl rand -hex 32`."
+
+
+def _faults_of_database(settings: Settings, secret: str) -> Iterator[str]:
+    database = _database_of(settings)
+    password = str(database.get("password") or "")
+    if password and password == secret:
+        yield "ASSAY_SECRET is also the password of the database."
+    if password and _is_known(password):
+        yield "The password of the database is one that everybody knows."
+    if password and password == database.get("user"):
+        yield "The password of the database is the name of its user."
+    if _is_in_the_clear(database) and not settings.database_in_the_clear:
+        yield (
+            "DATABASE_URL leads to another machine without TLS: add `sslmode=verify-full` (or "
+            "`require`), or set DATABASE_IN_THE_CLEAR where nobody else is in that network."
+        )
 
 
 def _in_the_open(settings: Settings) -> Iterator[str]:
@@ -248,14 +273,22 @@ def _is_known(secret: str) -> bool:
     return any(not lower.replace(known, "").strip("-_ 0123456789.!") for known in _KNOWN_SECRETS)
 
 
-def _password_of(settings: Settings) -> str | None:
+def _database_of(settings: Settings) -> Mapping[str, object]:
+    """The parts of DATABASE_URL; none where it is none."""
     if settings.database_url is None:
-        return None
+        return {}
     try:
-        parts = conninfo_to_dict(settings.database_url.get_secret_value())
+        return conninfo_to_dict(settings.database_url.get_secret_value())
     except OperationalError:
-        return None
-    return str(parts.get("password") or "")
+        return {}
+
+
+def _is_in_the_clear(database: Mapping[str, object]) -> bool:
+    hosts = str(database.get("hostaddr") or database.get("host") or "").split(",")
+    is_here = all(
+        host.startswith(("/", "@", "127.")) or host in ("", "localhost", "::1") for host in hosts
+    )
+    return not is_here and database.get("sslmode") not in ("require", "verify-ca", "verify-full")
 
 
 def _secrets_of_files() -> Iterator[tuple[str, SecretStr]]:

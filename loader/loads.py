@@ -10,6 +10,12 @@ CLOCK = "journal.clock"
 visible: who has seen a clock has seen all earlier ones."""
 START = "select nextval('raw.load_id') as load_id"
 
+OWN_SOURCES = """
+select distinct split_part(source_table, '.', 1) from raw.loads
+where state = 'loaded' and not is_sample
+"""
+"""Sources that have brought something of their own, with which their samples go."""
+
 RECORD = """
 insert into raw.loads (
     load_id, source_table, file_name, sha256, size_bytes, row_count, state, clock, notes,

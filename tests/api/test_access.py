@@ -1,5 +1,6 @@
 """Scopes: which datasets a user has, and what of them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -7,10 +8,12 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import jwt
 import psycopg
 import pytest
 from fastapi import FastAPI
 
+from api import router
 from api.app import create_app
 from api.tokens import Tokens
 from api.users import User, add_user_statement
@@ -226,3 +229,31 @@ async def test_the_check_of_the_user_is_one_query(
     assert (await reader.get(GEMS)).status_code == 200
     assert len([sql for sql in asked if "auth." in sql]) == 1
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize(
+    "change", ["is_active = false", "role = 'reader'", "scopes = '{stones:write}'"]
+)
+async def test_rights_are_asked_again_when_a_body_took_its_time(
+    app: FastAPI,
+    database: psycopg.Connection[Any],
+    add_user: AddUser,
+    monkeypatch: pytest.MonkeyPatch,
+    change: str,
+) -> None:
+    """Who may no longer write when the last of it comes does not write."""
+    monkeypatch.setattr(router, "RIGHTS_SECONDS", 0.1)
+    token = add_user("editor")
+    user_id = jwt.decode(token, options={"verify_signature": False})["sub"]
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"label": '
+        database.execute(f"update auth.users set {change} where user_id = %s", (user_id,))
+        await asyncio.sleep(0.2)
+        yield b'"late"}'
+
+    headers = {"Content-Type": "application/json"}
+    async with client_of(app, token) as client:
+        answer = await client.post(GEMS, content=body(), headers=headers)
+    assert answer.status_code == 401  # what changed ended the session
+    assert database.execute("select from curated.gems where label = 'late'").rowcount == 0

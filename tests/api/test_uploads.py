@@ -624,6 +624,28 @@ async def test_a_client_that_goes_away_leaves_nothing(
     assert query("table raw.loads") == []
 
 
+async def test_rights_are_asked_again_when_the_file_is_there(
+    client: httpx.AsyncClient, query: Query
+) -> None:
+    """A user who is disabled while he sends it has sent it for nothing."""
+    request = client.build_request("PUT", PATH, **form(csv_of("late")))
+    whole = request.read()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield whole[:100]
+        query("update auth.users set is_active = false where username = 'editor'")
+        yield whole[100:]
+
+    headers = {"Content-Type": request.headers["content-type"]}
+    try:
+        answer = await client.put(PATH, content=body(), headers=headers)
+    finally:
+        query("update auth.users set is_active = true where username = 'editor'")
+        query("update auth.users set token_version = 0 where username = 'editor'")
+    assert answer.status_code == 401
+    assert query("select from raw.loads") == []
+
+
 async def test_what_a_killed_server_left_goes_after_a_day(
     project_app: FastAPI, folder: Path
 ) -> None:

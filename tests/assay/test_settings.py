@@ -1,6 +1,7 @@
 """Settings, the project's folder, secrets."""
 
 import os
+import secrets
 import stat
 import subprocess
 import sys
@@ -110,7 +111,7 @@ def production(project: Path, **settings: Any) -> Settings:
     values: dict[str, Any] = {
         "env": "production",
         "assay_secret": SecretStr(GOOD),
-        "database_url": SecretStr("postgresql://assay:long-and-random@db/assay"),
+        "database_url": SecretStr("postgresql://assay:long-and-random@db/assay?sslmode=require"),
     }
     return Settings(project=project, **(values | settings))
 
@@ -119,6 +120,16 @@ def test_b19_good_settings_do_for_production(project: Path) -> None:
     """And any do for development."""
     check_production(production(project))
     check_production(production(project, env="development", assay_secret=None, debug="1"))
+    for url in ("postgresql://a:b@localhost/a", "postgresql://a@/a?host=/tmp", "host=::1 user=a"):
+        check_production(production(project, database_url=SecretStr(url)))
+    clear = SecretStr("postgresql://a:b@db/a")
+    check_production(production(project, database_url=clear, database_in_the_clear=True))
+
+
+def test_b19_random_secrets_are_random(project: Path) -> None:
+    """As `openssl rand -hex` and Python's own make them."""
+    for made in (secrets.token_hex(32), secrets.token_urlsafe(32)):
+        check_production(production(project, assay_secret=SecretStr(made)))
 
 
 @pytest.mark.parametrize(
@@ -136,6 +147,15 @@ def test_b19_good_settings_do_for_production(project: Path) -> None:
         ),
         ({"database_url": SecretStr("postgresql://a:changethis@db/a")}, "password of the database"),
         ({"admin_password": SecretStr("admin")}, "ADMIN_PASSWORD is one that everybody knows"),
+        ({"assay_secret": SecretStr("a" * 64)}, "ASSAY_SECRET is not random"),
+        ({"assay_secret": SecretStr("abcabcabd" * 8)}, "ASSAY_SECRET is not random"),
+        ({"assay_secret": SecretStr("your-256-bit-secret-goes-in-here!")}, "is not random"),
+        ({"assay_secret": SecretStr("ThisIsTheDefaultKeyOfTheTutorial01")}, "is not random"),
+        ({"database_url": SecretStr("postgresql://assay:assay@localhost/a")}, "name of its user"),
+        ({"database_url": SecretStr("postgresql://a:b@db/a")}, "without TLS"),
+        ({"database_url": SecretStr("postgresql://a:b@db/a?sslmode=prefer")}, "without TLS"),
+        ({"database_url": SecretStr("postgresql://a:b@127.0.0.1,db/a")}, "without TLS"),
+        ({"database_url": SecretStr("postgresql://a:b@/a?hostaddr=10.0.0.1")}, "without TLS"),
         ({"open_registration": True}, "OPEN_REGISTRATION"),
         ({"lake_s3_endpoint": "http://example.org"}, "LAKE_S3_ENDPOINT is not https"),
         ({"debug": "true"}, "DEBUG"),
