@@ -114,6 +114,11 @@ def warehouse(
         yield made
 
 
+def long(*values: object) -> list[Any]:
+    """Cases of a test that only `make test-long` runs, beside others of the same kind."""
+    return [pytest.param(value, marks=pytest.mark.long) for value in values]
+
+
 def copy_files(folder: Path) -> None:
     """Copy the dbt project."""
     for name in COPIED:

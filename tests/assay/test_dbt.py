@@ -14,6 +14,7 @@ from assay import dbt
 from assay.catalog import HalfWrittenError, read_catalog
 from assay.database import libpq_environment
 from assay.settings import Settings
+from tests.conftest import long
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ def test_readers_find_a_whole_manifest(settings: Settings, environment: dict[str
     assert not dbt.is_documented(settings)
 
 
-@pytest.mark.parametrize("kept", [0, 1, 0.5])
+@pytest.mark.parametrize("kept", [0.5, *long(0, 1)])
 def test_a_manifest_that_a_killed_dbt_left(
     settings: Settings, environment: dict[str, str], kept: float
 ) -> None:

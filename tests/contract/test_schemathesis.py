@@ -17,7 +17,7 @@ SEED = os.environ.get("SEED")
 
 
 @pytest.mark.parametrize("role", ROLES)
-@pytest.mark.parametrize("seconds", [20, pytest.param(SECONDS, marks=pytest.mark.long)])
+@pytest.mark.parametrize("seconds", [10, pytest.param(SECONDS, marks=pytest.mark.long)])
 def test_every_answer_is_as_documented(served: Server, role: str, seconds: int) -> None:
     """All checks of schemathesis hold in all its phases, the stateful one too."""
     run = subprocess.run(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
+from tests.conftest import long
 from tests.dbt.dataset import Dataset, project_with
 from tests.warehouse import Warehouse
 
@@ -98,7 +99,7 @@ def codes(lockers: Dataset) -> str:
     return "".join(row[1] for row in lockers.rows())
 
 
-@pytest.mark.parametrize("after", ["bac", "bca", "cab", "cba", "bcx", "xab", "bxa"])
+@pytest.mark.parametrize("after", ["bac", "cab", "bcx", "bxa", *long("bca", "cba", "xab")])
 def test_cycles_and_chains(lockers: Dataset, after: str) -> None:
     """Of any length, in whatever order the rows stand; taken back they are what they were."""
     lockers.load("1,a,,,,", "2,b,,,,", "3,c,,,,")
@@ -112,7 +113,7 @@ def test_cycles_and_chains(lockers: Dataset, after: str) -> None:
     assert lockers.is_the_same_when_recomputed()
 
 
-@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("place", [0, 3, *long(1, 2)])
 def test_all_of_it_or_none(lockers: Dataset, place: int) -> None:
     """Whichever row of an exchange breaks a rule; others are not concerned."""
     lockers.load("1,a,,,,", "2,b,,,,", "3,c,,,,", "4,d,,,,", "8,y,,,,", "9,z,,,,")
@@ -202,7 +203,7 @@ def test_one_statement_may_exchange(lockers: Dataset) -> None:
         assert refusal.value.diag.constraint_name == f"lockers__{rule}"
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, *long(1)])
 def test_the_order_of_rows_does_not_matter(lockers: Dataset, seed: int) -> None:
     """Random exchanges, some of which break a rule: what is right is worked out row by row."""
     choice = random.Random(seed)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import long
 from tests.dbt.test_rules import INCHI
 from tests.warehouse import HEADER, Warehouse
 
@@ -361,7 +362,7 @@ def test_account_that_does_not_add_up_fails_the_build(warehouse: Warehouse) -> N
     assert warehouse.query(TABLE) == []
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1, *long(2, 3)])
 def test_rebuild_equals_history(warehouse: Warehouse, seed: int) -> None:
     """After random loads, edits, deletes and builds a full refresh changes no row (P5)."""
     choice = random.Random(seed)

@@ -262,36 +262,6 @@ def writers(project: Project, name: str) -> list[tuple[str, ...]]:
         return connection.execute(f"select t::text from curated.{name} as t order by 1").fetchall()
 
 
-def test_walk_through(project: Project) -> None:
-    """The commands of docs/add-a-dataset.md do what the page says, one after another."""
-    page = (ROOT / "docs/add-a-dataset.md").read_text()
-    section = page.partition("## From a file, by scaffold\n")[2].partition("\n## ")[0]
-    commands = re.findall(r"^```sh\n(.*?)^```$", section, flags=re.MULTILINE | re.DOTALL)
-    assert len(commands) == 5
-    programs = project.folder / "programs"
-    programs.mkdir()
-    for program, module in (("assay", "assay"), ("dbt", "dbt.cli.main")):
-        script = programs / program
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
-        script.chmod(0o755)
-    variables = project.environment(COLUMNS="200")
-    for command in commands:
-        done = subprocess.run(
-            ["bash", "-eu", "-c", command],
-            cwd=project.folder,
-            env=variables | {"PATH": f"{programs}:{variables['PATH']}"},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
-    with project.serve() as client:
-        assert len(client.get("/api/v1/furniture").json()["items"]) == 3
-        refused = client.patch("/api/v1/furniture/0036000291452", json={"price": 0})
-        assert refused.json()["errors"][0]["detail"] == "The price is more than 0."
-
-
 def test_refused_with_a_sentence(drafted: Project) -> None:
     """What cannot be drafted ends with the file, the reason, and a code of its own."""
     (drafted.folder / "nothing.csv").write_text("a,b\n")
