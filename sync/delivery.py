@@ -8,6 +8,7 @@ workers send the same changes at once.
 import asyncio
 import logging
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -35,6 +36,7 @@ _FIRST_WAIT_ALONE, _LONGEST_WAIT = 60.0, 3600.0
 """Seconds until a change that failed alone is due: a run tries it once."""
 _CLAIM_FACTOR = 2
 _TURN = f"select pg_try_advisory_lock({TURN})"
+_END_OF_TURN = f"select pg_advisory_unlock({TURN})"
 _log = logging.getLogger("assay.sync")
 
 
@@ -66,7 +68,12 @@ async def deliver(
         if not turn or not turn[0]:
             return None
         runs = [Run(settings, Outbox(connection, e), receiver, e) for e in synced(catalog)]
-        return [await run.deliver_all(revive=revive) for run in runs]
+        try:
+            return [await run.deliver_all(revive=revive) for run in runs]
+        finally:
+            # PostgreSQL sees some time later that a connection was closed.
+            with suppress(psycopg.Error):
+                await connection.execute(_END_OF_TURN)
 
 
 def synced(catalog: Catalog) -> list[Entity]:

@@ -127,6 +127,18 @@ def copy_files(folder: Path) -> None:
         copy(source, folder / name)
 
 
+def leave_out_datasets(folder: Path) -> None:
+    """Keep metabolites alone: most tests are about one dataset, and the others take their time."""
+    for kind, kept in (
+        ("staging", "laboratory"),
+        ("marts", "metabolites"),
+        ("rejected", "metabolites"),
+    ):
+        for other in (folder / "dbt_project" / "models" / kind).iterdir():
+            if other.name != kept:
+                shutil.rmtree(other)
+
+
 @pytest.fixture(scope="session")
 def built(
     create_database: Callable[..., str], tmp_path_factory: pytest.TempPathFactory

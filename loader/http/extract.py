@@ -34,6 +34,7 @@ _BATCH = 2000
 _BUDGET = 24 << 20
 """Bytes of pages in memory; taken apart, and with what reads them, they are three times that."""
 _ONE_AT_A_TIME = "select pg_try_advisory_lock(hashtextextended('extract ' || %s, 0))"
+_END_OF_TURN = "select pg_advisory_unlock(hashtextextended('extract ' || %s, 0))"
 
 
 async def extract(  # noqa: PLR0913  # a request has these parts
@@ -72,26 +73,35 @@ async def extract(  # noqa: PLR0913  # a request has these parts
         turn = await (await connection.execute(_ONE_AT_A_TIME, [api.name])).fetchone()
         if not turn or not turn[0]:
             return None
-        done: dict[str, Walk] = {}
-        for table in source_tables:
-            if table.listing is None:
-                raise TypeError(table.name)
-            parents = done.get(table.listing.for_each or "")
-            origin = f"{access.url.rstrip('/')}{table.listing.path}"
-            walk = await walks.begin(connection, table, table.listing, origin, parents, full=full)
-            done[table.name] = walk
-            if walk.is_whole:
-                continue
-            extraction = Extraction(connection, client, walk, progress)
-            try:
-                await extraction.run(api.concurrency)
-            except LoadError as error:
-                if isinstance(error, ListingError):
-                    for each in done.values():
-                        await walks.forget(connection, each.source_table, each.load_id)
-                await _note_failure(connection, walk, error, loaded_by)
-                raise
-        return await record(connection, list(done.values()), loaded_by, is_sample=access.is_sample)
+        try:
+            done: dict[str, Walk] = {}
+            for table in source_tables:
+                if table.listing is None:
+                    raise TypeError(table.name)
+                parents = done.get(table.listing.for_each or "")
+                origin = f"{access.url.rstrip('/')}{table.listing.path}"
+                walk = await walks.begin(
+                    connection, table, table.listing, origin, parents, full=full
+                )
+                done[table.name] = walk
+                if walk.is_whole:
+                    continue
+                extraction = Extraction(connection, client, walk, progress)
+                try:
+                    await extraction.run(api.concurrency)
+                except LoadError as error:
+                    if isinstance(error, ListingError):
+                        for each in done.values():
+                            await walks.forget(connection, each.source_table, each.load_id)
+                    await _note_failure(connection, walk, error, loaded_by)
+                    raise
+            return await record(
+                connection, list(done.values()), loaded_by, is_sample=access.is_sample
+            )
+        finally:
+            # PostgreSQL sees some time later that a connection was closed.
+            with suppress(psycopg.Error):
+                await connection.execute(_END_OF_TURN, [api.name])
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from assay.catalog import Catalog, read_catalog
 from assay.database import upgrade
 from bench.generate import cas_number
 from loader.copy import load_file
-from tests.conftest import PATIENCE, ROOT
+from tests.conftest import PATIENCE, ROOT, leave_out_datasets
 from tests.e2e.conftest import PASSWORD, copy_project, wait_until_ready
 from tests.faults.dbt import Dbt, warm_dbt
 
@@ -206,6 +206,7 @@ order by key
 def new_arena(folder: Path, metabolites: int = 1000) -> Iterator[Arena]:
     """So many metabolites and three books, built and served."""
     copy_project(folder)
+    leave_out_datasets(folder)
     dataset = ROOT / "tests" / "e2e" / "dataset"
     shutil.copytree(dataset, folder / "dbt_project", dirs_exist_ok=True)
     url = postgres.start(folder).url

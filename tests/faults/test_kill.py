@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from assay.catalog import read_catalog
-from tests.conftest import PATIENCE, long
+from tests.conftest import PATIENCE, leave_out_datasets, long
 from tests.e2e.conftest import copy_project
 from tests.faults.arena import (
     PENDING,
@@ -48,6 +48,7 @@ def new_sweep(
 ) -> Iterator[Callable[[bool], Sweep]]:
     folder = tmp_path_factory.mktemp("sweep")
     copy_project(folder)
+    leave_out_datasets(folder)
     with warm_dbt(folder, create_database(name=DATABASE)) as dbt:
         catalog = read_catalog(folder / "target" / "manifest.json")
         prepare(create_database(name="prepared"), catalog)

@@ -370,7 +370,7 @@ def test_a42_a_header_only_is_a_load_of_no_rows(
         (b"", "things.csv: the file is empty; "),
         (b"\n\n", "things.csv: the file is empty; "),
         (b"Thing Name,Shape\na,b\n", "things.csv, row 1: mandatory header 'Colour' is missing"),
-        (b"Thing Name,Color\na,b\n", "('Color' may be meant for 'Colour')"),
+        (b"Thing Name,Color\na,b\n", "'Color' may be meant for 'Colour'"),
         (b"Thing Name:Colour\na:b\n", "only one column was found: declare another `delimiter`"),
         (
             b"Thing Name,Colour,thing_name\na,b,c\n",

@@ -154,7 +154,7 @@ def test_one_of_several_sheets(tmp_path: Path) -> None:
     """Where several sheets have text, one has to be named."""
     path = workbook(tmp_path / "a.xlsx", One=[["a"], [1]], Two=[["b"], [2]])
     with pytest.raises(
-        LoadError, match=r"several sheets have text, .* 'One', 'Two'; pass `--sheet"
+        LoadError, match=r"several sheets have text \(.* 'One', 'Two'\); pass `--sheet"
     ):
         profile_of(path)
     with pytest.raises(LoadError, match="no such sheet has text"):
