@@ -76,7 +76,8 @@ async def test_a_network_that_is_cut_is_503_or_504(
     network.toxic = toxic
     done += await asyncio.gather(*(create(editor, f"cut {n}") for n in range(20)))
     assert {status for _, status in done[1:]} <= {201, 503, 504}
-    assert {status for _, status in done} & {503, 504}
+    # A connection that has prepared the statement sends its text no more, and may serve them all.
+    assert toxic.after or {status for _, status in done} & {503, 504}
     network.toxic = None
     async with asyncio.timeout(PATIENCE):
         while (await create(editor, "after"))[1] not in (201, 409):  # noqa: ASYNC110
