@@ -18,25 +18,10 @@ from api.filters import CONDITIONS, Filter, Filters
 from api.formats import Format, negotiate
 from api.listing import Counting, Listing, Sort, searched, spelled
 from api.value_types import type_adapter
-from assay.catalog import Catalog, Column, Entity, Link
+from assay.catalog import LIST_PARAMETERS, Catalog, Column, Entity, Link
 from assay.data_types import base_type
 from assay.grammar import composed
 
-PARAMETERS = (
-    *(
-        "limit",
-        "cursor",
-        "sort",
-        "fields",
-        "expand",
-        "count",
-        "q",
-        "format",
-        "bom",
-        "form",
-        "source",
-    ),
-)
 _OF_PAGES = ("limit", "cursor", "expand", "count")
 _COUNTINGS: dict[str, Counting] = {"exact": "exact", "estimated": "estimated"}
 _TEXT: TypeAdapter[Any] = TypeAdapter(str)
@@ -86,7 +71,9 @@ class Listings:
             limit=read_limit(parameters.get("limit", str(DEFAULT_LIMIT))),
             after=self._after(cursor, sorts) if cursor else (),
             sorts=sorts,
-            filter=self._filters.read(request.query_params.multi_items(), (*PARAMETERS, *others)),
+            filter=self._filters.read(
+                request.query_params.multi_items(), (*LIST_PARAMETERS, *others)
+            ),
             search=self._search(parameters.get("q")),
             columns=columns,
             links=links,

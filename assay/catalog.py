@@ -21,6 +21,22 @@ from assay.listings import Api, Listing, listing_of
 # Columns of every curated table that the platform fills.
 WRITER = "updated_by"
 PROVENANCE = ("updated_at", WRITER)
+LIST_PARAMETERS = (
+    *(
+        "limit",
+        "cursor",
+        "sort",
+        "fields",
+        "expand",
+        "count",
+        "q",
+        "format",
+        "bom",
+        "form",
+        "source",
+    ),
+)
+"""Of lists in the API; a column of such a name would have no filter."""
 ENDINGS = ("csv", "tsv", "txt", "xlsx")
 """Of files that are read."""
 _PATIENCE = 5.0

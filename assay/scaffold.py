@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from assay import draft_sql, draft_yaml
-from assay.catalog import PROVENANCE, Catalog
+from assay.catalog import LIST_PARAMETERS, PROVENANCE, Catalog
 from assay.draft import Column, Dataset, is_template, plain
 from assay.draft_key import find_key, free, title_of
 from loader.errors import LoadError
@@ -59,19 +59,7 @@ SQL_WORDS = frozenset(
 PLATFORM_WORDS = frozenset(
     [
         *(*PROVENANCE, "repairs", "load_id", "row_number", "rules", "proposals", "malformed"),
-        *(
-            "limit",
-            "cursor",
-            "sort",
-            "fields",
-            "expand",
-            "count",
-            "q",
-            "format",
-            "bom",
-            "form",
-            "source",
-        ),
+        *LIST_PARAMETERS,
     ]
 )
 _TAKEN_NAMES = ("auth", "users", "loads", "journal")

@@ -12,9 +12,8 @@ import psycopg
 import pytest
 import yaml
 
-from api.parameters import PARAMETERS
 from assay import postgres
-from assay.catalog import Catalog
+from assay.catalog import LIST_PARAMETERS, Catalog
 from assay.scaffold import (
     MAX_NAME,
     MODELS,
@@ -107,8 +106,10 @@ def test_words_of_sql(server: postgres.Address) -> None:
 
 
 def test_words_of_lists() -> None:
-    """A column named like a parameter of lists would have no filter; add the parameter."""
-    assert set(PARAMETERS) <= PLATFORM_WORDS
+    """A column named like a parameter of lists would have no filter: it gets another name."""
+    assert set(LIST_PARAMETERS) <= PLATFORM_WORDS
+    named = list(column_names(list(LIST_PARAMETERS), 63))
+    assert named == [f"{name}_value" for name in LIST_PARAMETERS]
 
 
 @pytest.mark.parametrize(
